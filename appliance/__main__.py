@@ -1,0 +1,5 @@
+"""`python -m appliance` is the command `ostiary`."""
+
+from appliance.cli import main
+
+main()

@@ -1,0 +1,58 @@
+"""The command `ostiary`: nouns and verbs. Exit codes: 0 done, 1 refused, 2 usage, 3 hardware."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from appliance import __version__
+from appliance.errors import ApplianceError
+
+# name -> module that defines the click command of that name; imported when first asked for, because
+# the controller must start without loading a camera or a model.
+COMMANDS = {
+    "run": "appliance.commands.run",
+    "controller": "appliance.commands.controller",
+    "check": "appliance.commands.check",
+    "person": "appliance.commands.person",
+    "audit": "appliance.commands.audit",
+    "attendant": "appliance.commands.attendant",
+    "client": "appliance.commands.client",
+    "demo": "appliance.commands.demo",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ostiary")
+def root() -> None:
+    """Open a door for people who are enrolled, live and allowed in; ask a human about the rest."""
+
+
+def main() -> None:
+    """Run the command line; a fault ends as one line on standard error and its exit code."""
+    try:
+        root(standalone_mode=False)
+    except click.ClickException as fault:
+        fault.show()
+        sys.exit(fault.exit_code)
+    except click.Abort:
+        click.echo("ostiary: stopped", err=True)
+        sys.exit(1)
+    except ApplianceError as fault:
+        click.echo(f"ostiary: {fault}", err=True)
+        sys.exit(fault.exit_code)

@@ -1,0 +1,76 @@
+"""What every command shares: `--config`, `--state`, and one clear line for every fault."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from appliance import config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.config import Settings
+
+_Params = ParamSpec("_Params")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One appliance on disk: its settings and the folder that holds everything it remembers."""
+
+    settings: Settings
+    state: Path  # an existing folder, mode 0700 when we made it
+    config_file: Path | None
+
+    @property
+    def gallery_file(self) -> Path:
+        """The database of people."""
+        return self.state / "gallery.db"
+
+    @property
+    def audit_file(self) -> Path:
+        """The database of the audit chain."""
+        return self.state / "audit.db"
+
+    @property
+    def controller_socket(self) -> Path:
+        """The Unix socket on which the controller listens."""
+        return Path(self.settings.door.socket) if self.settings.door.socket else self.state / "controller.sock"
+
+
+def open_installation(config_file: Path | None, state: Path | None) -> Installation:
+    """Return the installation at these places, with its state folder made where it is missing.
+
+    Without `config_file`, the system's file is read where it exists, else the defaults hold.
+    Raises ConfigError, or click.UsageError where the state folder cannot be made.
+    """
+    if config_file is None and config.DEFAULT_CONFIG.is_file():
+        config_file = config.DEFAULT_CONFIG
+    settings = config.load(config_file)
+    folder = (state or config.DEFAULT_STATE).absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as fault:
+        msg = f"state folder {folder} cannot be made: {fault.strerror}"
+        raise click.UsageError(msg) from fault
+    return Installation(settings, folder, config_file)
+
+
+def with_installation(
+    command: Callable[Concatenate[Installation, _Params], _Result],
+) -> Callable[..., _Result]:
+    """Give a command `--config` and `--state`, and pass it the Installation they name."""
+
+    @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings; default /etc/ostiary/appliance.toml.")
+    @click.option("--state", type=click.Path(path_type=Path), help="Folder of databases and keys; default /var/lib/ostiary.")
+    @functools.wraps(command)
+    def wrapped(config_file: Path | None, state: Path | None, *args: _Params.args, **kwargs: _Params.kwargs) -> _Result:
+        return command(open_installation(config_file, state), *args, **kwargs)
+
+    return wrapped

@@ -1,0 +1,139 @@
+"""`appliance.toml`, read once into frozen settings.
+
+An unknown key, a wrong type or a value out of range stops the start with the field's name, its value and
+what is allowed. Every field has a default, so that an empty file is a valid configuration.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from appliance.errors import ConfigError
+
+DEFAULT_STATE = Path("/var/lib/ostiary")
+DEFAULT_CONFIG = Path("/etc/ostiary/appliance.toml")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+
+
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class DeviceSettings(_Section):
+    """Who this appliance is."""
+
+    id: Identifier = "ostiary"
+    door: Identifier = "front"
+
+
+class CameraSettings(_Section):
+    """Where frames come from: `picamera2`, `simulated`, an index, a device path, a URL, a file or a folder."""
+
+    source: str = "picamera2"
+    width_px: Annotated[int, Field(ge=160, le=3840)] = 640
+    height_px: Annotated[int, Field(ge=120, le=2160)] = 480
+    frame_rate: Annotated[float, Field(ge=1, le=120)] = 15.0
+    stall_s: Annotated[float, Field(ge=0.2, le=30)] = 1.0
+
+
+class RecognitionSettings(_Section):
+    """How sure the machine must be of who it is."""
+
+    embedder: Literal["a", "b"] = "a"
+    detector: Literal["short", "full"] = "short"
+    target_fpir: Annotated[float, Field(gt=0, le=0.1)] = 1e-3
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.08
+    min_frames: Annotated[int, Field(ge=3, le=30)] = 3
+    reading_s: Annotated[float, Field(ge=0.5, le=30)] = 4.0
+    freshness_s: Annotated[float, Field(ge=0.1, le=5)] = 1.0
+    cool_down_s: Annotated[float, Field(ge=1, le=600)] = 10.0
+    min_face_px: Annotated[float, Field(ge=40, le=1000)] = 80.0
+
+
+class LivenessSettings(_Section):
+    """How sure the machine must be that the face is live."""
+
+    min_bona_fide: Fraction = 0.5
+    min_face_px: Annotated[float, Field(ge=40, le=1000)] = 100.0
+
+
+class DoorSettings(_Section):
+    """The lock and how it is driven."""
+
+    driver: Literal["simulated", "gpio"] = "simulated"
+    relay_pin: Annotated[int, Field(ge=9, le=27)] = 17  # BCM; 9 to 27 are pulled down at boot
+    strike: Literal["fail_secure", "fail_safe"] = "fail_secure"
+    unlock_s: Annotated[float, Field(ge=0.5, le=30)] = 5.0
+    socket: str = ""  # path of the controller's socket; empty means controller.sock in the state folder
+
+
+class AttendantSettings(_Section):
+    """How long a human has to answer."""
+
+    ticket_s: Annotated[float, Field(ge=1, le=600)] = 30.0
+
+
+class MqttSettings(_Section):
+    """The broker; nothing is sent while `enabled` is false."""
+
+    enabled: bool = False
+    host: Annotated[str, Field(min_length=1, max_length=253)] = "localhost"
+    port: Annotated[int, Field(ge=1, le=65535)] = 1883
+    username: str = ""
+    password_file: str = ""
+    tls: bool = False
+    ca_file: str = ""
+
+
+class Settings(_Section):
+    """All of `appliance.toml`."""
+
+    device: DeviceSettings = DeviceSettings()
+    camera: CameraSettings = CameraSettings()
+    recognition: RecognitionSettings = RecognitionSettings()
+    liveness: LivenessSettings = LivenessSettings()
+    door: DoorSettings = DoorSettings()
+    attendant: AttendantSettings = AttendantSettings()
+    mqtt: MqttSettings = MqttSettings()
+
+
+def load(path: Path | None) -> Settings:
+    """Return the settings in the file at `path`; None gives the defaults.
+
+    Raises ConfigError with one line that names the field, its value and what is allowed.
+    """
+    if path is None:
+        return Settings()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        msg = f"configuration {path} cannot be read: {fault}"
+        raise ConfigError(msg) from fault
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> Settings:
+    """Return the settings in TOML `text`; `name` is what messages call it. Raises ConfigError."""
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as fault:
+        msg = f"configuration {name} is not TOML: {fault}"
+        raise ConfigError(msg) from fault
+    except ValidationError as fault:
+        raise ConfigError(f"configuration {name}: {_first_line(fault)}") from fault
+
+
+def _first_line(fault: ValidationError) -> str:
+    first = fault.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{name} is not a known key; docs/reference.md lists them all"
+    return f"{name} is {first['input']!r}; {first['msg'].removeprefix('Input ')}"
+

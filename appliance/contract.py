@@ -1,0 +1,153 @@
+"""Every word that leaves the device, in one place: event types, reasons, hints and MQTT topics.
+
+Payload models that need more than a word live beside their use and are built from these.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+SCHEMA = 1  # version of the event and ticket payloads
+
+MAX_COMMAND_BYTES = 64 * 1024
+
+# Identifiers become topic levels and file names: nothing that MQTT, a path or a shell could read as more.
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+
+def is_identifier(text: str) -> bool:
+    """Tell whether `text` may stand as one topic level: 1 to 63 of A-Z a-z 0-9 _ -, first alphanumeric."""
+    return _IDENTIFIER.fullmatch(text) is not None
+
+
+class EventType(StrEnum):
+    """What happened; the closed list of `event_type` in an event."""
+
+    ACCESS_GRANTED = "access_granted"
+    ACCESS_DENIED = "access_denied"
+    APPROVAL_REQUESTED = "approval_requested"
+    APPROVAL_GRANTED = "approval_granted"
+    APPROVAL_DENIED = "approval_denied"
+    APPROVAL_EXPIRED = "approval_expired"
+    REX = "rex"
+    REMOTE_UNLOCK = "remote_unlock"
+    DOOR_OPENED = "door_opened"
+    DOOR_CLOSED = "door_closed"
+    DOOR_LOCKED = "door_locked"
+    DOOR_UNLOCKED = "door_unlocked"
+    GRANTED_NOT_ENTERED = "granted_not_entered"
+    FORCED_OPEN = "forced_open"
+    FORCED_OPEN_CLEARED = "forced_open_cleared"
+    HELD_OPEN_WARNING = "held_open_warning"
+    HELD_OPEN = "held_open"
+    HELD_OPEN_CLEARED = "held_open_cleared"
+    TAMPER = "tamper"
+    TAMPER_CLEARED = "tamper_cleared"
+    FIRE_RELEASE = "fire_release"
+    FIRE_CLEARED = "fire_cleared"
+    LOCKDOWN = "lockdown"
+    LOCKDOWN_CLEARED = "lockdown_cleared"
+    SPOOF_SUSPECTED = "spoof_suspected"
+    TAILGATING_SUSPECTED = "tailgating_suspected"
+    DURESS = "duress"
+    ENROLLED = "enrolled"
+    UPDATED = "updated"
+    ERASED = "erased"
+    CONFIG_CHANGED = "config_changed"
+    STARTED = "started"
+    STOPPED = "stopped"
+    CAMERA_FAULT = "camera_fault"
+    CAMERA_RESTORED = "camera_restored"
+    FAULT = "fault"
+    BELL = "bell"
+
+
+class Reason(StrEnum):
+    """Why a decision fell as it did; the closed list of `reason` in an event and a ticket."""
+
+    OK = "ok"
+    UNKNOWN_FACE = "unknown_face"
+    LOW_QUALITY = "low_quality"
+    LIVENESS_FAILED = "liveness_failed"
+    LIVENESS_UNCERTAIN = "liveness_uncertain"
+    AMBIGUOUS_MATCH = "ambiguous_match"
+    MULTIPLE_FACES = "multiple_faces"
+    WRONG_PIN = "wrong_pin"
+    SECOND_FACTOR_REQUIRED = "second_factor_required"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    SUSPENDED = "suspended"
+    OUTSIDE_SCHEDULE = "outside_schedule"
+    NO_DOOR_RIGHT = "no_door_right"
+    DENY_LISTED = "deny_listed"
+    ANTI_PASSBACK = "anti_passback"
+    INTERLOCK = "interlock"
+    LOCKDOWN = "lockdown"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+    STALE = "stale"
+    DEGRADED_MODE = "degraded_mode"
+    OPERATOR_DENIED = "operator_denied"
+    OPERATOR_TIMEOUT = "operator_timeout"
+
+
+class Hint(StrEnum):
+    """All that the door itself may say to a visitor: never a name, never a score."""
+
+    TOO_DARK = "too_dark"
+    BACKLIT = "backlit"
+    TOO_FAR = "too_far"
+    TOO_NEAR = "too_near"
+    TURN_FACE = "turn_face"
+    REMOVE_MASK = "remove_mask"
+    ONE_AT_A_TIME = "one_at_a_time"
+    HOLD_STILL = "hold_still"
+    ASKING = "asking"
+    WELCOME = "welcome"
+
+
+class Role(StrEnum):
+    """What a client may ask for; each verb names the roles that may use it."""
+
+    RECOGNISER = "recogniser"
+    OPERATOR = "operator"
+    ENROLLER = "enroller"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class LockState(StrEnum):
+    """Payload of `lock/state`."""
+
+    LOCKED = "LOCKED"
+    UNLOCKED = "UNLOCKED"
+    LOCKING = "LOCKING"
+    UNLOCKING = "UNLOCKING"
+    JAMMED = "JAMMED"
+    OPEN = "OPEN"
+
+
+class Topic(StrEnum):
+    """Levels below `ostiary/<device_id>/`; `cmd` and `reply` take one more level."""
+
+    AVAILABILITY = "availability"
+    LOCK_STATE = "lock/state"
+    DOOR_STATE = "door/state"
+    EVENT = "event"
+    APPROVAL_REQUEST = "approval/request"
+    APPROVAL_RESULT = "approval/result"
+    APPROVAL_IMAGE = "approval/image"
+    CMD = "cmd"
+    REPLY = "reply"
+
+
+def topic(device_id: str, level: Topic, leaf: str = "") -> str:
+    """Return the full topic, such as `ostiary/front/cmd/approve`.
+
+    Raises ValueError where `device_id` or `leaf` is not an identifier (it could name a wildcard).
+    """
+    for part in (device_id, leaf) if leaf else (device_id,):
+        if not is_identifier(part):
+            msg = f"{part!r} cannot be a topic level; allowed are 1 to 63 of A-Z a-z 0-9 _ -"
+            raise ValueError(msg)
+    return "/".join(("ostiary", device_id, level.value, *((leaf,) if leaf else ())))

@@ -1,0 +1,318 @@
+"""Every noun that flows from camera to relay, in the order in which it flows.
+
+Values are frozen, arrays too. A field's comment gives shape, unit and direction. The words are those of
+ISO/IEC 2382-37 (biometrics), 30107-3 (presentation attack detection) and 19795-1 (testing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from appliance.contract import EventType, Hint, LockState, Reason
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+
+def frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    """Return the same array, marked read-only."""
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture from the camera."""
+
+    pixels: NDArray[np.uint8]  # (H, W, 3) RGB, read-only
+    captured_at_s: float  # monotonic clock; a recording counts its own time
+    sequence: int  # rises by one a frame; gaps are dropped frames
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceDetection:
+    """One face found in a frame."""
+
+    box: NDArray[np.float32]  # (4,) x0 y0 x1 y1 px; may reach past the frame
+    keypoints: NDArray[np.float32]  # (6, 2) px: subject's right eye, left eye, nose, mouth, right ear, left ear
+    score: float  # 0..1, higher is more surely a face
+
+    @property
+    def width_px(self) -> float:
+        """Width of the box in pixels."""
+        return float(self.box[2] - self.box[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Geometry:
+    """Where a face's points lie, how the head is turned, and the face cut out upright."""
+
+    landmarks: NDArray[np.float32]  # (468, 2) px of the frame
+    five_points: NDArray[np.float32]  # (5, 2) px: right eye, left eye, nose, mouth right, mouth left (subject's)
+    yaw_deg: float  # 0 facing the camera; positive when the subject turns to their left
+    pitch_deg: float  # 0 level; positive looking up
+    roll_deg: float  # 0 upright; positive clockwise in the picture
+    presence: float  # 0..1, the landmark model's belief that the crop holds a face
+    crop: NDArray[np.uint8]  # (112, 112, 3) RGB, aligned to the ArcFace template
+
+
+class Grade(IntEnum):
+    """How far a frame can be relied on: low is not read, medium is read, high may enrol."""
+
+    LOW = 0
+    MEDIUM = 1
+    HIGH = 2
+
+
+class Flaw(StrEnum):
+    """What keeps a face from grade high; the closed list of quality reasons."""
+
+    TOO_SMALL = "too_small"
+    TOO_LARGE = "too_large"
+    CUT_OFF = "cut_off"
+    YAW = "yaw"
+    PITCH = "pitch"
+    ROLL = "roll"
+    BLUR = "blur"
+    TOO_DARK = "too_dark"
+    TOO_BRIGHT = "too_bright"
+    NOISE = "noise"
+    NO_LANDMARKS = "no_landmarks"
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good one frame's view of a face is, and what is wrong with it."""
+
+    grade: Grade
+    flaws: tuple[Flaw, ...]  # worst first
+    face_px: float  # width of the detection box
+    inter_eye_px: float
+    blur: float  # variance of the Laplacian over the crop's own contrast; higher is sharper
+    exposure: float  # 0..255, mean luma of the crop
+    noise: float  # standard deviation of the crop's grain in luma levels; higher is noisier
+
+
+class Cue(StrEnum):
+    """A sign of an attack presentation that no average may out-vote."""
+
+    FROZEN_FRAME = "frozen_frame"  # pixels do not change at all
+    STATIC_INPUT = "static_input"  # embeddings too alike for a living face
+    FLAT_MOTION = "flat_motion"  # the face moves as a plane would
+    BEZEL = "bezel"  # a straight-edged frame around the face moves with it
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """One frame's evidence that a bona fide face is before the camera."""
+
+    bona_fide: float  # 0..1, higher is more surely a live face; NaN counts as none
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """A face template of unit length; comparable only within one `model_id`."""
+
+    vector: NDArray[np.float32]  # (D,), L2 norm 1, read-only
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """One enrolled template of a person."""
+
+    reference_id: str
+    person_id: str
+    embedding: Embedding
+    grade: Grade
+    enrolled_at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GallerySnapshot:
+    """What the matcher sees: every valid reference of one model, at one revision."""
+
+    matrix: NDArray[np.float32]  # (N, D), each row of L2 norm 1, read-only
+    person_ids: tuple[str, ...]  # (N,)
+    reference_ids: tuple[str, ...]  # (N,)
+    model_id: str
+    revision: int  # rises with every change of the gallery
+    quarantined: tuple[str, ...] = ()  # reference ids that were refused at load
+
+    @property
+    def size(self) -> int:
+        """Number of references a probe is compared with."""
+        return len(self.reference_ids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """One frame's evidence about one face; what was not read is None."""
+
+    frame: Frame
+    detection: FaceDetection
+    geometry: Geometry
+    quality: Quality
+    liveness: Liveness | None = None
+    embedding: Embedding | None = None
+    others: int = 0  # further faces in the frame that are near enough to matter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What stays of an observation in a presentation: no pixels but the newest frame's."""
+
+    captured_at_s: float
+    grade: Grade
+    flaws: tuple[Flaw, ...]
+    box: NDArray[np.float32]  # (4,) px
+    landmarks: NDArray[np.float32]  # (468, 2) px
+    bona_fide: float | None  # None where liveness was not read
+    embedding: Embedding | None
+    others: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Presentation:
+    """One person's visit: consecutive observations of one track."""
+
+    presentation_id: str
+    started_at_s: float
+    evidence: tuple[Evidence, ...]  # oldest first, bounded
+    latest: Observation  # the newest, with its frame
+    probe: Embedding | None  # fused over the evidence; None until something was read
+    bona_fide: float  # 0..1, median over the evidence; NaN until something was read
+    cues: tuple[Cue, ...]  # signs of an attack seen so far
+    frames_read: int  # frames that gave both liveness and an embedding
+
+    @property
+    def read_for_s(self) -> float:
+        """Seconds from the first to the latest observation."""
+        return self.latest.frame.captured_at_s - self.started_at_s
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An enrolled person who may be the probe."""
+
+    person_id: str
+    reference_id: str  # the person's reference that is most alike
+    similarity: float  # cosine, -1..1, higher is more alike
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """Where "alike enough" lies, and what it was derived from."""
+
+    threshold: float  # cosine; a candidate at or above it may be accepted
+    margin: float  # cosine; the best must lead the next person by at least this
+    target_fpir: float  # the rate at which a stranger may match anybody
+    gallery_size: int  # N that the threshold was derived for
+    source: str  # the measurement behind it
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The door may open for this person."""
+
+    person_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """The door keeps shut."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Refer:
+    """The door keeps shut and a human attendant is asked."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not enough evidence yet; the visitor may be told a hint."""
+
+    hint: Hint | None = None
+
+
+Decision = Grant | Deny | Refer
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What the reader asks of the controller: unlock for so long, unless it is too late."""
+
+    for_s: float  # seconds, 0.5..30; the controller clamps it
+    presentation_id: str
+    deadline_s: float  # CLOCK_MONOTONIC; a request that arrives later is refused
+
+
+@dataclass(frozen=True, slots=True)
+class DoorState:
+    """What the controller last said of the door."""
+
+    lock: LockState
+    until_s: float | None  # CLOCK_MONOTONIC at which the lock falls shut by itself; None when locked
+    by: str  # presentation id or operator behind the present state; "" for none
+
+
+class ActorKind(StrEnum):
+    """Who or what caused an event."""
+
+    PERSON = "person"
+    CLIENT = "client"
+    DEVICE = "device"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The one behind an event, by id; never a name."""
+
+    kind: ActorKind
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, before the audit log has sealed it. Holds no image, vector or name."""
+
+    event_type: EventType
+    at: datetime  # UTC
+    actor: Actor | None = None
+    method: str = ""  # "face", "attendant", "cli", ...
+    reason: Reason | None = None
+    presentation_id: str = ""
+    ticket_id: str = ""
+    liveness: float | None = None  # 0..1, bona fide
+    quality: str = ""  # grade in words
+    frames: int | None = None  # frames read
+    decision_ms: float | None = None  # first usable frame to decision
+    policy: str = ""  # operating point and gallery size in words
+    detail: str = ""  # one line for a human, without names or scores
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """An event that is durable in the audit chain."""
+
+    seq: int  # 1, 2, 3, ... without a gap
+    id: str
+    device_id: str
+    door: str
+    event: Event
+    prev_hash: str  # hex SHA-256 of the entry before; 64 zeros for the first
+    hash: str  # hex SHA-256 over everything above
