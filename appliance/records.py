@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
+# numpy is named in types only: the controller shares these nouns and must start without it.
 if TYPE_CHECKING:
     from datetime import datetime
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from appliance.contract import EventType, Hint, LockState, Reason
 
-_Scalar = TypeVar("_Scalar", bound=np.generic)
+_Scalar = TypeVar("_Scalar", bound="np.generic")
 
 
 def frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
