@@ -46,6 +46,7 @@ class CameraSettings(_Section):
 class RecognitionSettings(_Section):
     """How sure the machine must be of who it is."""
 
+    models: str = ""  # folder of manifest.toml and the model files; empty means the one beside the package
     embedder: Literal["a", "b"] = "a"
     detector: Literal["short", "full"] = "short"
     target_fpir: Annotated[float, Field(gt=0, le=0.1)] = 1e-3

@@ -106,8 +106,6 @@ class Cue(StrEnum):
 
     FROZEN_FRAME = "frozen_frame"  # pixels do not change at all
     STATIC_INPUT = "static_input"  # embeddings too alike for a living face
-    FLAT_MOTION = "flat_motion"  # the face moves as a plane would
-    BEZEL = "bezel"  # a straight-edged frame around the face moves with it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""One file per device or model runtime: the only importers of their libraries."""

@@ -1,0 +1,71 @@
+"""Embedding: an aligned face as a vector of unit length, comparable by cosine within one model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from appliance.records import Embedding, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from appliance.manifest import ModelEntry
+
+
+class EmbedderModel(Protocol):
+    """An embedder's runtime."""
+
+    entry: ModelEntry
+
+    def run(self, pixels: NDArray[np.uint8], /) -> tuple[NDArray[np.float32], ...]:
+        """Return one (D,) vector for a (112, 112, 3) RGB crop."""
+        ...
+
+
+class Embedder:
+    """The fifth stage: crop in, template out."""
+
+    def __init__(self, model: EmbedderModel) -> None:
+        self._model = model
+
+    @property
+    def model_id(self) -> str:
+        """The embedding space that comes out."""
+        return self._model.entry.model_id
+
+    @property
+    def dimension(self) -> int:
+        """D, the length of a vector."""
+        return self._model.entry.output[0].shape[-1]
+
+    def embed(self, crop: NDArray[np.uint8]) -> Embedding | None:
+        """Return the crop's template; None where the model gave NaN, infinity or nothing (a frame not read)."""
+        (vector,) = self._model.run(crop)
+        return unit(vector, self.model_id)
+
+
+def unit(vector: NDArray[np.floating], model_id: str) -> Embedding | None:
+    """Return the vector brought to length 1; None where it has no direction."""
+    flat = vector.reshape(-1).astype(np.float64)
+    length = float(np.linalg.norm(flat))
+    if not 1e-6 < length < float("inf"):  # this way round, NaN is refused
+        return None
+    return Embedding(frozen((flat / length).astype(np.float32)), model_id)
+
+
+def fuse(embeddings: Sequence[Embedding], weights: Sequence[float]) -> Embedding | None:
+    """Return the weighted mean direction of templates of one model; None for no templates or no direction.
+
+    Raises ValueError where the templates come from different models.
+    """
+    if not embeddings:
+        return None
+    model_ids = {one.model_id for one in embeddings}
+    if len(model_ids) > 1:
+        raise ValueError(f"templates of different models cannot be fused: {sorted(model_ids)}")
+    mean = np.average(np.stack([one.vector for one in embeddings]).astype(np.float64), axis=0, weights=weights)
+    return unit(mean, embeddings[0].model_id)

@@ -1,0 +1,120 @@
+"""Presentation: the frames of one person's visit, gathered; a new face in the same place starts a new one.
+
+Liveness and identity are only ever taken from one track, so that a live stranger and a photograph of
+somebody enrolled cannot lend each other what they lack.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from appliance.pipeline.embedding import fuse
+from appliance.pipeline.liveness import static_cues
+from appliance.records import Embedding, Evidence, Grade, Observation, Presentation
+
+MAX_GAP_S = 0.7  # a face that is away for longer has left
+MIN_OVERLAP = 0.2  # of the boxes of consecutive frames
+# Faces of different people hardly reach this; one person turning the head hardly falls below it.
+MIN_CONTINUITY = 0.25
+MAX_EVIDENCE = 45
+_WEIGHTS = {Grade.LOW: 0.0, Grade.MEDIUM: 1.0, Grade.HIGH: 2.0}
+
+
+@dataclass
+class _Track:
+    presentation_id: str
+    started_at_s: float
+    evidence: deque[Evidence]
+    latest: Observation
+    probe: Embedding | None = None
+
+
+class Presentations:
+    """The sixth stage: remembers the one visit that is going on. Belongs to the loop's thread."""
+
+    def __init__(self, window_s: float) -> None:
+        self._window_s = window_s
+        self._track: _Track | None = None
+
+    def observe(self, seen: Observation) -> Presentation:
+        """Return the visit that this observation belongs to: the present one, or a new one that it starts."""
+        if self._track is None or not self._continues(self._track, seen):
+            self._track = _Track(uuid.uuid4().hex, seen.frame.captured_at_s, deque(maxlen=MAX_EVIDENCE), seen)
+        track = self._track
+        track.latest = seen
+        track.evidence.append(_evidence(seen))
+        while track.evidence[0].captured_at_s < seen.frame.captured_at_s - self._window_s:
+            track.evidence.popleft()  # a visit is judged by what was seen lately, all of it within the window
+        track.probe = _probe(track.evidence)
+        return _presentation(track)
+
+    def nobody(self, at_s: float) -> None:
+        """Note a frame without a face: after `MAX_GAP_S` the visit is over."""
+        if self._track is not None and at_s - self._track.latest.frame.captured_at_s > MAX_GAP_S:
+            self._track = None
+
+    @property
+    def current(self) -> Presentation | None:
+        """The visit that is going on; None when nobody is there."""
+        return None if self._track is None else _presentation(self._track)
+
+    @staticmethod
+    def _continues(track: _Track, seen: Observation) -> bool:
+        gap_s = seen.frame.captured_at_s - track.latest.frame.captured_at_s
+        if not 0 <= gap_s <= MAX_GAP_S:
+            return False
+        if not overlap(track.latest.detection.box, seen.detection.box) >= MIN_OVERLAP:
+            return False
+        if seen.embedding is None or track.probe is None:
+            return True
+        return float(seen.embedding.vector @ track.probe.vector) >= MIN_CONTINUITY
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:  # type: ignore[type-arg]
+    """Return the intersection over union of two boxes x0 y0 x1 y1; 0 where either has no area."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = float(max(width, 0) * max(height, 0))
+    union = float((one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1])) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def _evidence(seen: Observation) -> Evidence:
+    return Evidence(
+        captured_at_s=seen.frame.captured_at_s,
+        grade=seen.quality.grade,
+        flaws=seen.quality.flaws,
+        box=seen.detection.box,
+        landmarks=seen.geometry.landmarks,
+        bona_fide=None if seen.liveness is None else seen.liveness.bona_fide,
+        embedding=seen.embedding,
+        others=seen.others,
+    )
+
+
+def _read(evidence: deque[Evidence]) -> list[Evidence]:
+    return [one for one in evidence if one.embedding is not None and one.bona_fide is not None]
+
+
+def _probe(evidence: deque[Evidence]) -> Embedding | None:
+    read = _read(evidence)
+    return fuse([one.embedding for one in read if one.embedding is not None], [_WEIGHTS[one.grade] for one in read])
+
+
+def _presentation(track: _Track) -> Presentation:
+    read = _read(track.evidence)
+    scores = [one.bona_fide for one in read if one.bona_fide is not None]
+    return Presentation(
+        presentation_id=track.presentation_id,
+        started_at_s=track.started_at_s,
+        evidence=tuple(track.evidence),
+        latest=track.latest,
+        probe=track.probe,
+        bona_fide=float(np.median(scores)) if scores else float("nan"),
+        cues=static_cues(track.evidence),
+        frames_read=len(read),
+    )

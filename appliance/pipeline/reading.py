@@ -1,0 +1,75 @@
+"""The stages with the shipped models, and the reading of a single photograph at enrolment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance import manifest
+from appliance.drivers.tflite import load_model
+from appliance.errors import PhotoError
+from appliance.pipeline import near
+from appliance.pipeline.alignment import Alignment
+from appliance.pipeline.detection import Detection
+from appliance.pipeline.embedding import Embedder
+from appliance.pipeline.liveness import PresentationAttackDetection
+from appliance.pipeline.quality import Assessment
+from appliance.records import Embedding, Frame, Grade, Quality
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from appliance.config import Settings
+    from appliance.manifest import Impostors
+
+
+class ModelStages:
+    """Every stage over the model files of one manifest. Belongs to one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        recognition = settings.recognition
+        folder = Path(recognition.models) if recognition.models else manifest.SHIPPED
+        shipped = manifest.read(folder)
+        detector = shipped.entry("detector" if recognition.detector == "short" else "detector_full_range")
+        embedder = shipped.entry("embedder", f"face_embedder_{recognition.embedder}")
+        self.detect = Detection(load_model(detector, folder)).detect
+        self.align = Alignment(load_model(shipped.entry("landmarks"), folder)).align
+        self.assess = Assessment(recognition.min_face_px).assess
+        liveness = load_model(shipped.entry("liveness"), folder)
+        self.score = PresentationAttackDetection(liveness, settings.liveness.min_face_px).score
+        self.embedder = Embedder(load_model(embedder, folder))
+        self.embed = self.embedder.embed
+        self.impostors: Impostors | None = embedder.measured.impostors
+
+
+class PhotoReader:
+    """Reads one photograph of one person, for enrolment."""
+
+    def __init__(self, stages: ModelStages) -> None:
+        self._stages = stages
+
+    def read(self, pixels: NDArray[np.uint8], name: str) -> tuple[Embedding, Quality]:
+        """Return the template and quality of the one face in (H, W, 3) RGB pixels.
+
+        Raises PhotoError, naming `name`, where there is no face, more than one, or one that cannot be relied on.
+        """
+        frame = Frame(pixels, 0.0, 0)
+        faces = self._stages.detect(frame)
+        if not faces:
+            raise PhotoError(f"photo {name} shows no face; one is needed, facing the camera")
+        together = 1 + sum(near(other, faces[0]) for other in faces[1:])
+        if together > 1:
+            raise PhotoError(f"photo {name} shows {together} faces; exactly one is allowed")
+        geometry = self._stages.align(frame, faces[0])
+        quality = self._stages.assess(frame, faces[0], geometry)
+        embedding = self._stages.embed(geometry.crop)
+        if quality.grade is Grade.LOW or embedding is None:
+            flaws = ", ".join(quality.flaws) or "unreadable"
+            raise PhotoError(f"photo {name} is too poor to enrol ({flaws}); medium or high quality is needed")
+        return embedding, quality
+
+
+def open_face_reader(settings: Settings) -> PhotoReader:
+    """Return a reader over the shipped models. Raises ModelError where a file is missing or altered."""
+    return PhotoReader(ModelStages(settings))

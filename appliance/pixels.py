@@ -1,0 +1,63 @@
+"""Arithmetic on pixels: the one place outside the drivers that knows OpenCV.
+
+Pixels are (H, W, 3) uint8 RGB; points are x, y in pixels with (0, 0) the centre of the first one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Small pictures: the threads' hand-over costs more than they save, and the second core has other work.
+cv2.setNumThreads(1)
+
+
+def letterbox(pixels: NDArray[np.uint8], side_px: int) -> tuple[NDArray[np.uint8], float, tuple[float, float]]:
+    """Return the picture fitted into a black square, with `scale` and `offset` so that inside = scale * outside + offset."""
+    height, width = pixels.shape[:2]
+    scale = side_px / max(height, width)
+    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    left, top = (side_px - inner[0]) // 2, (side_px - inner[1]) // 2
+    square = np.zeros((side_px, side_px, 3), np.uint8)
+    # INTER_AREA averages what falls into a pixel: linear would alias a 1080p picture brought to 128.
+    square[top : top + inner[1], left : left + inner[0]] = cv2.resize(pixels, inner, interpolation=cv2.INTER_AREA)
+    return square, scale, (float(left), float(top))
+
+
+def warp(pixels: NDArray[np.uint8], matrix: NDArray[np.float64], side_px: int) -> NDArray[np.uint8]:
+    """Return a square cut out by the 2x3 affine `matrix` (outside -> inside); what lies outside is black."""
+    warped = cv2.warpAffine(pixels, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR)
+    return cast("NDArray[np.uint8]", warped)
+
+
+def crop(pixels: NDArray[np.uint8], left: int, top: int, width: int, height: int, side_px: int) -> NDArray[np.uint8]:
+    """Return the rectangle, which must lie inside the picture, resized to a square."""
+    part = pixels[top : top + height, left : left + width]
+    return cast("NDArray[np.uint8]", cv2.resize(part, (side_px, side_px), interpolation=cv2.INTER_LINEAR))
+
+
+def luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (H, W) brightness, 0..255, ITU-R BT.601."""
+    return cast("NDArray[np.uint8]", cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+
+
+def laplacian_variance(grey: NDArray[np.uint8]) -> float:
+    """Return the variance of the Laplacian of (H, W) luma: 0 for a flat picture, higher is sharper."""
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+
+
+def grain(grey: NDArray[np.uint8]) -> float:
+    """Return the standard deviation of noise in (H, W) luma levels, after Immerkaer (CVIU 64, 1996)."""
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    response = cv2.filter2D(grey, cv2.CV_32F, kernel)
+    return float(np.abs(response).mean() * np.sqrt(np.pi / 2) / 6)
+
+
+def blurred(pixels: NDArray[np.uint8], sigma_px: float) -> NDArray[np.uint8]:
+    """Return the picture under a Gaussian blur."""
+    return cast("NDArray[np.uint8]", cv2.GaussianBlur(pixels, (0, 0), sigma_px))
