@@ -1,0 +1,1 @@
+"""The builder of models/: run it as `scripts/build_models`."""

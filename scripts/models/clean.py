@@ -44,23 +44,22 @@ def fuse_prelu(graph: Graph) -> int:
         slope = (2.0 * factor).astype(np.float32).reshape(1, 1, -1)
         name = graph.main.tensors[add.outputs[0]].name.decode() + "/slope"
         inputs = (source, graph.add_constant(name, slope))
-        graph.operators[graph.operators.index(add)] = graph.operator(
-            KIND.PRELU, inputs, add.outputs
-        )
+        graph.operators[graph.operators.index(add)] = graph.operator(KIND.PRELU, inputs, add.outputs)
         _drop(graph, spent)
         fused += 1
     return fused
 
 
 def _prelu_parts(
-    graph: Graph, makers: dict[int, Any], add: Any  # noqa: ANN401
+    graph: Graph,
+    makers: dict[int, Any],
+    add: Any,  # noqa: ANN401
 ) -> tuple[int, np.ndarray[Any, Any], list[Any]] | None:
     """Return the source tensor, c and the four operators that feed `add`; None if it is another."""
     feeders = [makers.get(int(end)) for end in add.inputs]
-    kinds = [None if op is None else graph.code(op) for op in feeders]
-    if kinds != [KIND.RELU, KIND.MUL]:
-        return None
     relu, mul = feeders
+    if relu is None or mul is None or (graph.code(relu), graph.code(mul)) != (KIND.RELU, KIND.MUL):
+        return None
     factor, subtract = graph.constant(int(mul.inputs[0])), makers.get(int(mul.inputs[1]))
     if factor is None or subtract is None or graph.code(subtract) != KIND.SUB:
         return None
@@ -115,8 +114,7 @@ def merge_dense(graph: Graph) -> int:
         if len(graph.readers(between)) > 1 or between in graph.main.outputs:
             continue
         w1, b1, w2, b2 = (
-            np.asarray(graph.constant(int(end)), dtype=np.float64)
-            for end in [*first.inputs[1:], *second.inputs[1:]]
+            np.asarray(graph.constant(int(end)), dtype=np.float64) for end in [*first.inputs[1:], *second.inputs[1:]]
         )
         graph.set_constant(int(second.inputs[1]), (w2 @ w1).astype(np.float32))
         graph.set_constant(int(second.inputs[2]), (w2 @ b1 + b2).astype(np.float32))

@@ -7,6 +7,7 @@ bytes: it is kept, unknown keys and all, while the SHA-256 is the same, and drop
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any
 
 import tomlkit
@@ -41,9 +42,7 @@ def facts(recipe: Recipe, raw: bytes) -> dict[str, Any]:
         "input_shape": list(recipe.input_shape),
         "input_dtype": "float32",
         "quantisation": recipe.quantisation,
-        "output": [
-            {"meaning": output.meaning, "shape": list(output.shape)} for output in recipe.outputs
-        ],
+        "output": [{"meaning": output.meaning, "shape": list(output.shape)} for output in recipe.outputs],
     }
 
 
@@ -64,9 +63,7 @@ def kept_measured(text: str) -> dict[str, Table]:
     return {str(entry["sha256"]): entry["measured"] for entry in entries if "measured" in entry}
 
 
-def text(
-    entries: list[dict[str, Any]], kept: Mapping[str, Table], new: Mapping[str, dict[str, Any]]
-) -> str:
+def text(entries: list[dict[str, Any]], kept: Mapping[str, Table], new: Mapping[str, dict[str, Any]]) -> str:
     """Return the manifest's text: `entries` with the `kept` measured tables, `new` values on top.
 
     `kept` and `new` are by SHA-256; a key of `kept` that `new` does not name stays as it was.
@@ -83,7 +80,8 @@ def text(
         table["measured"] = found
         tables.append(table)
     document.add("model", tables)
-    return tomlkit.dumps(document)
+    # A kept table brings the blank line that stood after it, and tomlkit adds one of its own.
+    return re.sub(r"\n{3,}(?=\[\[model\]\])", "\n\n", tomlkit.dumps(document))
 
 
 def _inline(value: Any) -> Any:  # noqa: ANN401 - any TOML value

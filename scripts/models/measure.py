@@ -74,11 +74,10 @@ def medians_ms(models: Sequence[bytes], runs: int) -> list[float]:
     return [float(np.median(times)) * 1e3 for times in spent]
 
 
-def nearness(
-    recipe: Recipe, published: bytes, float_form: bytes, shipped: bytes
-) -> tuple[float, float]:
-    """Return the largest difference of the float form from the published model, over any output,
-    and the smallest cosine of the shipped form to the float form.
+def nearness(recipe: Recipe, published: bytes, float_form: bytes, shipped: bytes) -> tuple[float, float]:
+    """Return how far the float form is from the published model, and how near the shipped form is to it.
+
+    The first is the largest difference of any output value, the second the smallest cosine of any output.
     """
     differences, cosines = [], []
     for pixels in noise_images(recipe.input_shape):
@@ -108,7 +107,7 @@ def run(raw: bytes, image: NDArray[np.float32]) -> Outputs:
 def run_published(recipe: Recipe, published: bytes, image: NDArray[np.float32]) -> Outputs:
     """Return what the published model gives for one image (1, H, W, C), in its own runtime."""
     if recipe.path.endswith(".onnx"):
-        import onnxruntime  # noqa: PLC0415 - a second to load, and only two models need it
+        import onnxruntime  # type: ignore[import-untyped] # noqa: PLC0415 - a second to load, and only two models need it
 
         session = onnxruntime.InferenceSession(published)
         feed = {session.get_inputs()[0].name: image.transpose(0, 3, 1, 2)}

@@ -36,7 +36,7 @@ class _Rebuild:
     graph: Graph
     tensors: dict[str, int] = field(default_factory=dict)  # TFLite index by ONNX name
 
-    def place(self, kind: int, inputs: list[int], shape: tuple[int, ...], name: str, options: Any = None) -> int:  # noqa: ANN401, E501
+    def place(self, kind: int, inputs: list[int], shape: tuple[int, ...], name: str, options: Any = None) -> int:  # noqa: ANN401
         """Put an operator at the end of the graph; return the tensor that it writes."""
         out = self.graph.add_tensor(name, shape)
         self.graph.operators.append(self.graph.operator(kind, inputs, [out], options))
@@ -94,7 +94,7 @@ def _convolution(state: _Rebuild, node: Any) -> int:  # noqa: ANN401
         state.graph.add_constant(node.input[2] + "/bias", bias),
     ]
     kind = KIND.DEPTHWISE_CONV_2D if depthwise else KIND.CONV_2D
-    return state.place(kind, inputs, _convolved(state, source, said, len(bias), padding), node.output[0], options)  # noqa: E501
+    return state.place(kind, inputs, _convolved(state, source, said, len(bias), padding), node.output[0], options)
 
 
 def _padded(state: _Rebuild, source: int, said: dict[str, Any]) -> tuple[int, int]:
@@ -117,9 +117,7 @@ def _padded(state: _Rebuild, source: int, said: dict[str, Any]) -> tuple[int, in
     return state.place(KIND.PAD, inputs, shape, name, schema.PadOptionsT()), schema.Padding.VALID
 
 
-def _convolved(
-    state: _Rebuild, source: int, said: dict[str, Any], channels: int, padding: int
-) -> tuple[int, ...]:
+def _convolved(state: _Rebuild, source: int, said: dict[str, Any], channels: int, padding: int) -> tuple[int, ...]:
     sizes = state.graph.shape(source)[1:3]
     if padding == schema.Padding.VALID:
         sides = zip(sizes, said["kernel_shape"], said["strides"], strict=True)
@@ -182,7 +180,7 @@ def _dense(state: _Rebuild, node: Any, weights: NDArray[Any], bias: NDArray[Any]
     options.fusedActivationFunction = NONE
     inputs = [
         state.tensors[node.input[0]],
-        state.graph.add_constant(node.output[0] + "/weights", np.ascontiguousarray(weights, dtype=np.float32)),  # noqa: E501
+        state.graph.add_constant(node.output[0] + "/weights", np.ascontiguousarray(weights, dtype=np.float32)),
         state.graph.add_constant(node.output[0] + "/bias", bias.astype(np.float32)),
     ]
     return state.place(KIND.FULLY_CONNECTED, inputs, (1, len(bias)), node.output[0], options)

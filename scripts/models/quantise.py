@@ -56,9 +56,7 @@ def _widening(graph: Graph, op: Any, place: int, values: NDArray[Any]) -> Any:  
     inputs = op.inputs.copy()
     inputs[place] = wide
     op.inputs = inputs
-    return graph.operator(
-        KIND.DEQUANTIZE, [narrow], [wide], schema.DequantizeOptionsT(), version=3
-    )
+    return graph.operator(KIND.DEQUANTIZE, [narrow], [wide], schema.DequantizeOptionsT(), version=3)
 
 
 def quantise_convolutions(graph: Graph, at_least: int = 0) -> int:

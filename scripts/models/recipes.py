@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from .graph import Graph
 
 FLOAT16 = "float16 weights"
-HYBRID = (
-    "hybrid: CONV_2D weights int8, one scale an output channel, input quantised on the fly; "
-    "all else float32"
-)
+HYBRID = "hybrid: CONV_2D weights int8, one scale an output channel, input quantised on the fly; all else float32"
 
 
 @dataclass(frozen=True, slots=True)

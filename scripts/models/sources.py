@@ -11,8 +11,10 @@ import sys
 import tarfile
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FETCH_DEADLINE_S = 600.0
 
@@ -72,7 +74,11 @@ def fetch(package: Package, folder: Path) -> Path:
     archives = sorted(place.iterdir())
     if len(archives) != 1:
         raise SourceError(f"{place} holds {len(archives)} files; it must hold the one archive")
-    verify(package, archives[0])
+    try:
+        verify(package, archives[0])
+    except SourceError:
+        archives[0].unlink()  # or every later run would find the wrong one again
+        raise
     return archives[0]
 
 
@@ -85,7 +91,7 @@ def _run_client(package: Package, place: Path) -> None:
         wanted = f"{package.name}@{package.version}"
         command = ["npm", "pack", "--silent", "--pack-destination", str(place), wanted]
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=FETCH_DEADLINE_S)  # noqa: S603 - fixed words and pinned names
+        subprocess.run(command, check=True, capture_output=True, timeout=FETCH_DEADLINE_S)
     except FileNotFoundError:
         raise SourceError(f"{command[0]} is not installed; it is needed to fetch {wanted}") from None
     except subprocess.TimeoutExpired:
@@ -100,9 +106,7 @@ def verify(package: Package, archive: Path) -> None:
     """Return if the archive is the pinned one; raise SourceError with both hashes if not."""
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != package.sha256:
-        raise SourceError(
-            f"{package.label} {package.version}: SHA-256 is {found}; it must be {package.sha256}"
-        )
+        raise SourceError(f"{package.label} {package.version}: SHA-256 is {found}; it must be {package.sha256}")
 
 
 def member(archive: Path, path: str) -> bytes:
