@@ -29,7 +29,7 @@ class Guard:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", guardian.__file__, str(os.getpid())],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-Z at a terminal must not stop both
             )
@@ -44,9 +44,10 @@ class Guard:
         """Process id of the guardian."""
         return self._process.pid
 
-    def fileno(self) -> int:
-        """The descriptor that turns readable when the guardian dies; it is never readable otherwise."""
-        return self._pipe.fileno()
+    @property
+    def pipe(self) -> socket.socket:
+        """Turns readable when the guardian dies, and is never seen readable otherwise."""
+        return self._pipe
 
     def arm(self, until_s: float) -> None:
         """Have this process killed if it is not heard again by `until_s` plus 50 ms."""

@@ -1,0 +1,48 @@
+"""`ostiary controller`: the process that owns the lock and nothing else."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING
+
+import click
+from sdnotify import SystemdNotifier
+
+from appliance.commands.options import Installation, with_installation
+from appliance.door.serve import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.door.hardware import LockOutput
+
+_log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.option("--door", type=click.Choice(["simulated", "gpio"]), help="Lock output; default is door.driver.")
+@with_installation
+def controller(installation: Installation, door: str | None) -> None:
+    """Own the lock: unlock when the reader asks, and lock again whatever becomes of it."""
+    logging.basicConfig(level=logging.INFO, format="ostiary controller: %(message)s")
+    settings = installation.settings.door
+    serve(installation.controller_socket, _output(installation, door or settings.driver), SystemdNotifier().notify)
+
+
+def _output(installation: Installation, driver: str) -> Callable[[], LockOutput]:
+    settings = installation.settings.door
+    if driver == "gpio":
+        from appliance.drivers.gpio import GpioLock  # noqa: PLC0415 - gpiozero is loaded where there is a pin
+
+        _log.info("lock at BCM %d, %s", settings.relay_pin, _WIRING[settings.strike])
+        return functools.partial(GpioLock, settings.relay_pin)
+    from appliance.drivers.simulated_door import SimulatedDoor  # noqa: PLC0415 - not where there is a pin
+
+    return functools.partial(SimulatedDoor, installation.state / "simulated-door")
+
+
+_WIRING = {
+    "fail_secure": "fail-secure: its power goes through the relay's NO contact",
+    "fail_safe": "fail-safe: its power goes through the relay's NC contact",
+}
