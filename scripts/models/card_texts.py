@@ -160,7 +160,8 @@ WORDS = {
             "Published for a batch of two images; made for one, and each group of RELU, ABS, SUB, MUL and ADD became "
             "one PRELU. Cosine of hybrid to float over 3,811 aligned LFW faces: median 0.9997, lowest 0.9988. Of all "
             "pairs of those faces TAR at FMR 1e-3, 1e-4, 1e-5: float 98.05, 95.15, 89.74 %; hybrid 98.14, 95.08, "
-            "89.69 %. On the 3,000 pairs of folds 1 to 5 both forms give 99.27 %, TAR 98.47 % at FMR 1e-3. Full int8 had lost accuracy (LFW 98.55 %) and ran ten times slower, because PRELU has no fast "
+            "89.69 %. On the 3,000 pairs of folds 1 to 5 both forms give 99.27 %, TAR 98.47 % at FMR 1e-3. "
+            "Full int8 had lost accuracy (LFW 98.55 %) and ran ten times slower, because PRELU has no fast "
             "int8 kernel."
         ),
     ),
