@@ -14,7 +14,7 @@ import threading
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -50,9 +50,9 @@ _FOREIGN = (  # what people send instead, by where and how it begins
 )
 # The decoder tells of broken data only on standard error, and then returns what it made up for the rest.
 _BROKEN = re.compile(
-    rb"^(Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|Invalid SOS|libpng error).*\n?", re.MULTILINE
+    rb"(?m)^(Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|Invalid SOS|libpng error).*\n?"
 )
-_CHATTER = re.compile(rb"^(libpng warning|Warning: unknown JFIF|Unknown Adobe color|\[ ?(WARN|ERROR)).*\n?", re.MULTILINE)
+_CHATTER = re.compile(rb"(?m)^(libpng warning|Warning: unknown JFIF|Unknown Adobe color|\[ ?(WARN|ERROR)).*\n?")
 _STDERR = 2
 _decoding = threading.Lock()
 
@@ -90,7 +90,7 @@ def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
         raise _refusal(name, f"is larger than {MAX_BYTES} bytes")
     header = _read_header(data, name)
     flags = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    decoded: NDArray[np.generic] | None
+    decoded: NDArray[Any] | None
     with _listening(name):
         try:
             decoded = cv2.imdecode(np.frombuffer(data, np.uint8, header.end), flags)
@@ -135,7 +135,7 @@ def _read_header(data: bytes, name: str) -> _Header:
 def _check_size(width_px: int, height_px: int, name: str) -> None:
     fits = 0 < width_px <= MAX_SIDE_PX and 0 < height_px <= MAX_SIDE_PX and width_px * height_px <= MAX_PIXELS
     if not fits:
-        raise _refusal(name, f"is {width_px} x {height_px} px, above {MAX_PIXELS // 1_000_000} megapixels or a side")
+        raise _refusal(name, f"is {width_px} x {height_px} px, beyond {MAX_PIXELS // 1_000_000} megapixels or a side")
 
 
 def _read_jpeg(data: bytes, name: str) -> _Header:
@@ -183,30 +183,43 @@ def _jpeg_size(body: bytes, name: str) -> tuple[int, int]:
 
 
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+# first column, first row, column step, row step of each pass (PNG specification, 8.2)
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
 def _read_png(data: bytes, name: str) -> _Header:
-    width_px = height_px = 0
-    row_bytes, orientation, transparent, squeezed = 0, 1, False, []
+    width_px = height_px = expected = 0
+    orientation, transparent = 1, False
+    squeezed: list[bytes] = []
     for kind, body, end in _png_chunks(data, name):
         if (width_px == 0) != (kind == b"IHDR"):
             raise _refusal(name, "is a broken PNG: its header is missing or stands twice")
         if kind == b"IHDR":
             width_px, height_px = int.from_bytes(body[0:4]), int.from_bytes(body[4:8])
             _check_size(width_px, height_px, name)
-            if len(body) != 13 or body[9] not in _PNG_CHANNELS or body[12] != 0:
-                raise _refusal(name, "is a PNG that is interlaced or of an unknown colour type")
-            row_bytes = 1 + (width_px * _PNG_CHANNELS[body[9]] * body[8] + 7) // 8
+            expected = _png_bytes(width_px, height_px, body, name)
             transparent = body[9] in {4, 6}
         elif kind == b"acTL":
             raise _refusal(name, "is an animated PNG")
         elif kind == b"IDAT":
             squeezed.append(body)
-        elif kind == b"IEND" and _inflates_to(squeezed, row_bytes * height_px):
+        elif kind == b"IEND" and _inflates_to(squeezed, expected):
             return _Header(width_px, height_px, orientation, end, transparent)
         orientation = _orientation(body) if kind == b"eXIf" else orientation
-        transparent = transparent or kind == b"tRNS"
+        transparent |= kind == b"tRNS"
     raise _refusal(name, "is a PNG that is cut short or has too many rows")
+
+
+def _png_bytes(width_px: int, height_px: int, ihdr: bytes, name: str) -> int:
+    """Return how many bytes the rows of such a picture inflate to."""
+    if len(ihdr) != 13 or ihdr[9] not in _PNG_CHANNELS or ihdr[12] > 1:
+        raise _refusal(name, "is a PNG of an unknown kind")
+    bits = ihdr[8] * _PNG_CHANNELS[ihdr[9]]
+    total = 0
+    for column, row, across, down in _ADAM7 if ihdr[12] else ((0, 0, 1, 1),):
+        columns, rows = -(-(width_px - column) // across), -(-(height_px - row) // down)
+        total += rows * (1 + (columns * bits + 7) // 8) if columns > 0 and rows > 0 else 0
+    return total
 
 
 def _png_chunks(data: bytes, name: str) -> Iterator[tuple[bytes, bytes, int]]:
@@ -231,19 +244,18 @@ def _inflates_to(squeezed: list[bytes], expected: int) -> bool:
             while rest and got <= expected:
                 got += len(inflate.decompress(rest, 1 << 20))
                 rest = inflate.unconsumed_tail
-        return got == expected and inflate.eof
     except zlib.error:
         return False
+    return got == expected and inflate.eof
 
 
 def _orientation(exif: bytes) -> int:
     """Return the orientation 1..8 in a TIFF block; 1 where there is none or it makes no sense."""
-    order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
-    if order is None:
+    if exif[:4] not in {b"II*\0", b"MM\0*"}:
         return 1
 
     def number(at: int, size: int) -> int:
-        return int.from_bytes(exif[at : at + size], "little" if order == "little" else "big")
+        return int.from_bytes(exif[at : at + size], "little" if exif.startswith(b"II") else "big")
 
     first = number(4, 4)
     for at in range(first + 2, min(first + 2 + 12 * number(first, 2), len(exif)), 12):
@@ -264,13 +276,13 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return pixels
 
 
-def _rgb(decoded: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _rgb(decoded: NDArray[Any]) -> NDArray[np.uint8]:
     """Return RGB of what the decoder gave: grey, BGR or BGRA of 8 or 16 bits; transparency over white."""
-    levels = (decoded >> 8 if decoded.dtype == np.uint16 else decoded).astype(np.uint8)  # type: ignore[operator]
+    levels: NDArray[np.uint8] = (decoded >> 8 if decoded.dtype == np.uint16 else decoded).astype(np.uint8)
     if levels.ndim == 2:
         return np.repeat(levels[..., None], 3, axis=2)
     colour = levels[..., 2::-1]
-    if levels.shape[2] == 3:
+    if levels.shape[2] == 3 or levels[..., 3].min() == 255:
         return colour
     # What a viewer sees is what is enrolled: a picture hidden under full transparency must not be.
     alpha = levels[..., 3:].astype(np.uint16)

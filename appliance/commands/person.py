@@ -1,0 +1,119 @@
+"""`ostiary person`: who is enrolled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from appliance.audit import AuditLog
+from appliance.commands.options import Installation, with_installation
+from appliance.drivers.photo import read_photo
+from appliance.people.enrolment import Enrolled, FaceReader, Photo, checked_language, checked_name, enrol, only_one
+from appliance.people.enrolment import remove as remove_person
+from appliance.people.gallery import Consent, Gallery, Person
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@click.group()
+def person() -> None:
+    """Enrol people from photos, list them, and erase them."""
+
+
+@person.command()
+@click.argument("name")
+@click.option(
+    "--photo",
+    "photos",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="A JPEG or PNG file; again for more.",
+)
+@click.option("--consent-by", required=True, help="Who agreed to it: the person, or who may agree for them.")
+@click.option("--language", default="en", show_default=True, help="Language in which consent was asked.")
+@with_installation
+def add(installation: Installation, name: str, photos: tuple[Path, ...], consent_by: str, language: str) -> None:
+    """Enrol NAME from photos that each show only that person; needs a record of consent."""
+    # Checked before the models are loaded, which takes seconds.
+    name, consent_by = checked_name(name, "name"), checked_name(consent_by, "consent")
+    consent = Consent(consent_by, datetime.now(UTC), checked_language(language))
+    from appliance.pipeline.reading import open_face_reader  # noqa: PLC0415  listing people must not load a model
+
+    enrolled = add_person(installation, name, photos, consent, open_face_reader(installation.settings))
+    for photo, quality in enrolled.photos:
+        click.echo(f"{photo}: quality {quality.grade.name.lower()}, face {quality.face_px:.0f} px")
+    click.echo(f"enrolled as {enrolled.person.person_id}")
+
+
+def add_person(
+    installation: Installation, name: str, photos: Sequence[Path], consent: Consent, reader: FaceReader
+) -> Enrolled:
+    """Enrol `name` into the installation; as `enrolment.enrol`, with the photos read one by one."""
+    pictures = (Photo(str(path), read_photo(path)) for path in photos)
+    with _gallery(installation) as gallery, _audit(installation) as audit:
+        return enrol(gallery, audit, pictures, name, consent=consent, reader=reader)
+
+
+@person.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@with_installation
+def list_people(installation: Installation, as_json: bool) -> None:
+    """List everybody who is enrolled, by name."""
+    with _gallery(installation) as gallery:
+        people = gallery.people()
+    if as_json:
+        for one in people:
+            fields = asdict(one) | {"enrolled_at": one.enrolled_at.isoformat()}
+            click.echo(json.dumps(fields, ensure_ascii=False))
+        return
+    console = Console()
+    if console.is_terminal:
+        console.print(_table(people))
+        return
+    for one in people:
+        click.echo("\t".join(_cells(one)))
+
+
+@person.command()
+@click.argument("name_or_id")
+@click.option("--yes", is_flag=True, help="Do not ask again.")
+@with_installation
+def remove(installation: Installation, name_or_id: str, yes: bool) -> None:
+    """Erase a person: name, references and consent. The audit log keeps the id alone."""
+    with _gallery(installation) as gallery, _audit(installation) as audit:
+        one = only_one(gallery, name_or_id)
+        if not yes:
+            click.confirm(f"Erase {one.name} ({one.person_id}) with {one.references} references?", abort=True)
+        remove_person(gallery, audit, one.person_id)
+    click.echo(f"erased {one.person_id}")
+
+
+def _gallery(installation: Installation) -> Gallery:
+    return Gallery(installation.gallery_file)
+
+
+def _audit(installation: Installation) -> AuditLog:
+    device = installation.settings.device
+    return AuditLog(installation.audit_file, device.id, device.door)
+
+
+def _cells(one: Person) -> tuple[str, ...]:
+    enrolled_at = one.enrolled_at.isoformat(timespec="seconds")
+    return (one.person_id, one.name, str(one.references), ", ".join(one.models), enrolled_at, one.consent_by)
+
+
+def _table(people: Sequence[Person]) -> Table:
+    table = Table("id", "name", "references", "models", "enrolled at", "consent by")
+    for one in people:
+        table.add_row(*(Text(cell) for cell in _cells(one)))  # Text, so that a name is never read as markup
+    return table

@@ -1,0 +1,121 @@
+"""What the matcher sees of the gallery: every reference that is sound, and a word on each that is not."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from appliance.records import GallerySnapshot, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+NORM_TOLERANCE = 1e-3  # float32 of 512 numbers keeps the norm to about 1e-6; anything near this is not ours
+
+
+class StoredReference(NamedTuple):
+    """One row as it lies in the database, believed in nothing."""
+
+    reference_id: str
+    person_id: str
+    model_id: str
+    dimension: int
+    vector: bytes  # little-endian float32
+    digest: bytes  # SHA-256 by `digest`
+    has_person: bool
+
+
+class Finding(NamedTuple):
+    """Something that a human should know about one reference."""
+
+    reference_id: str
+    person_id: str
+    reason: str  # one line
+    quarantined: bool  # whether the matcher no longer sees it
+
+
+def digest(reference_id: str, person_id: str, model_id: str, vector: bytes) -> bytes:
+    """Return what is stored beside a reference, so that a flipped byte of it shows: 32 bytes."""
+    names = f"{reference_id}\0{person_id}\0{model_id}\0".encode("utf-8", "replace")
+    return hashlib.sha256(names + vector).digest()
+
+
+def build(
+    rows: Iterable[StoredReference], model_id: str, dimension: int, revision: int
+) -> tuple[GallerySnapshot, tuple[Finding, ...]]:
+    """Return the sound references of one model, in the order of `rows`, and every finding.
+
+    Quarantined is a row that was altered, has no person, is not of `dimension` finite numbers or not of unit
+    length. A row of another model is a finding, yet not quarantined. The same vector under two people is a
+    finding under both, and both stay: the matcher then sees two people equally alike, and asks a human.
+    """
+    findings: list[Finding] = []
+    whole: list[StoredReference] = []
+    for row in rows:
+        reason = _flaw(row, model_id, dimension)
+        if not reason and row.model_id == model_id:
+            whole.append(row)
+        else:
+            other = f"is of model {row.model_id}, which is not in use; enrol this person again"
+            findings.append(Finding(row.reference_id, row.person_id, reason or other, bool(reason)))
+    matrix, flaws = _matrix(whole, dimension)
+    judged = list(zip(whole, flaws, strict=True))
+    kept = [row for row, flaw in judged if not flaw]
+    findings += [Finding(row.reference_id, row.person_id, flaw, quarantined=True) for row, flaw in judged if flaw]
+    snapshot = GallerySnapshot(
+        matrix=matrix,
+        person_ids=tuple(row.person_id for row in kept),
+        reference_ids=tuple(row.reference_id for row in kept),
+        model_id=model_id,
+        revision=revision,
+        quarantined=tuple(finding.reference_id for finding in findings if finding.quarantined),
+    )
+    return snapshot, (*findings, *_conflicts(kept))
+
+
+def _flaw(row: StoredReference, model_id: str, dimension: int) -> str:
+    """Return what is wrong with the row before its numbers are looked at; "" for nothing."""
+    texts = (row.reference_id, row.person_id, row.model_id)
+    if not (isinstance(row.vector, bytes) and all(isinstance(text, str) for text in texts)):
+        return "is damaged: a column has the wrong type"
+    if row.digest != digest(*texts, row.vector):
+        return "is damaged: it differs from what was enrolled"
+    if not row.has_person:
+        return "belongs to nobody"
+    if row.model_id == model_id and (row.dimension != dimension or len(row.vector) != 4 * dimension):
+        return f"has {len(row.vector)} bytes for {row.dimension} numbers; {4 * dimension} for {dimension} are wanted"
+    return ""
+
+
+def _matrix(rows: Sequence[StoredReference], dimension: int) -> tuple[NDArray[np.float32], list[str]]:
+    """Return the unit rows among `rows`, (n, D), and for each of `rows` what is wrong with it or ""."""
+    joined = np.frombuffer(b"".join(row.vector for row in rows), dtype="<f4").reshape(-1, dimension)
+    with np.errstate(all="ignore"):  # NaN and infinity are what we look for
+        norms = np.sqrt(np.einsum("nd,nd->n", joined, joined, dtype=np.float64))
+        sound = np.abs(norms - 1) <= NORM_TOLERANCE  # this way round, NaN is refused
+        matrix = (joined[sound] / norms[sound, None]).astype(np.float32)
+    flaws = ["" if good else _norm_flaw(float(norm)) for good, norm in zip(sound, norms, strict=True)]
+    return frozen(np.ascontiguousarray(matrix)), flaws
+
+
+def _norm_flaw(norm: float) -> str:
+    if not np.isfinite(norm):
+        return "holds a number that is not finite"
+    return f"has length {norm:.6g}; 1 is wanted"
+
+
+def _conflicts(rows: Sequence[StoredReference]) -> list[Finding]:
+    first: dict[bytes, StoredReference] = {}
+    findings = []
+    for row in rows:
+        other = first.setdefault(row.vector, row)
+        if other.person_id != row.person_id:
+            findings += [
+                Finding(one.reference_id, one.person_id, f"is the same as {two.reference_id}", quarantined=False)
+                for one, two in ((other, row), (row, other))
+            ]
+    return findings
