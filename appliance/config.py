@@ -52,6 +52,7 @@ class RecognitionSettings(_Section):
     target_fpir: Annotated[float, Field(gt=0, le=0.1)] = 1e-3
     margin: Annotated[float, Field(ge=0, le=1)] = 0.08
     min_frames: Annotated[int, Field(ge=3, le=30)] = 3
+    intent_s: Annotated[float, Field(ge=0, le=5)] = 0.3  # a face must be read for so long: a passer-by is not
     reading_s: Annotated[float, Field(ge=0.5, le=30)] = 4.0
     freshness_s: Annotated[float, Field(ge=0.1, le=5)] = 1.0
     cool_down_s: Annotated[float, Field(ge=1, le=600)] = 10.0

@@ -104,7 +104,6 @@ class Quality:
 class Cue(StrEnum):
     """A sign of an attack presentation that no average may out-vote."""
 
-    FROZEN_FRAME = "frozen_frame"  # pixels do not change at all
     STATIC_INPUT = "static_input"  # embeddings too alike for a living face
 
 
@@ -191,6 +190,7 @@ class Presentation:
     bona_fide: float  # 0..1, median over the evidence; NaN until something was read
     cues: tuple[Cue, ...]  # signs of an attack seen so far
     frames_read: int  # frames that gave both liveness and an embedding
+    read_span_s: float  # seconds from the first to the last of them
 
     @property
     def read_for_s(self) -> float:

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 CLI = Actor(ActorKind.OPERATOR, "cli")  # whoever may run commands on the device
 MAX_NAME = 200
 MAX_PHOTOS = 20  # more add nothing, and a person with many references is met more often by chance
-# Two photos below this are not taken for one person. Different people lie around 0 and hardly ever above 0.3;
-# one person's photos, years and poses apart, mostly lie above it. It catches the wrong file, not a look-alike.
+# Two photos below this are not taken for one person. On 162 mated and 26,082 non-mated pairs of LFW, 1.2 % of the
+# mated ones lie below it and 99.2 % of the others (embedder A; B 0.6 % and 95.2 %): it catches a wrong file, not a
+# look-alike.
 SAME_PERSON = 0.25
 # Two different photos, even of one burst, do not come this near: it is the same picture.
 SAME_PHOTO = 0.9995

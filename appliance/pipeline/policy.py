@@ -24,6 +24,7 @@ class Rules:
     """What the installer configured; see `[recognition]` and `[liveness]` in appliance.toml."""
 
     min_frames: int
+    intent_s: float
     reading_s: float
     min_bona_fide: float  # 0..1
     attack_below: float = 0.1  # a median this low is called an attack without waiting for the reading time
@@ -32,54 +33,59 @@ class Rules:
     stranger_below: float = 0.12  # cosine under the threshold at which more frames are not worth waiting for
 
 
-def decide(
-    seen: Presentation, candidates: Sequence[Candidate], point: OperatingPoint, rules: Rules
-) -> Decision | Wait:
+def decide(seen: Presentation, candidates: Sequence[Candidate], point: OperatingPoint, rules: Rules) -> Decision | Wait:
     """Return what to do about this visit now. Wait means that more frames may help.
 
     Only the last line grants. NaN anywhere, no candidates, or a silent stage never reaches it.
     """
     over = seen.read_for_s >= rules.reading_s
-    if seen.frames_read < rules.min_frames:
-        return _unread(seen, rules, over=over)
-    if seen.cues:
-        return Deny(Reason.LIVENESS_FAILED)
-    if any(one.others for one in seen.evidence[-rules.min_frames :]):
-        return Refer(Reason.MULTIPLE_FACES) if over else Wait(Hint.ONE_AT_A_TIME)
-    if not seen.bona_fide >= rules.min_bona_fide:  # this way round, NaN is refused
-        return _doubtful(seen, rules, over=over)
-    doubt = _not_recognised(candidates, point)
+    doubt = (
+        _unread(seen, rules, over=over)
+        or _several(seen, rules, over=over)
+        or _not_live(seen, rules, over=over)
+        or _not_recognised(seen, candidates, point, rules, over=over)
+    )
     if doubt is not None:
-        return Refer(doubt) if over or _hopeless(seen, candidates, point, rules) else _wait(seen)
-    if seen.latest.embedding is None:
-        return _wait(seen)  # the newest frame was not read: whoever stands there now must be seen first
+        return doubt
     return Grant(candidates[0].person_id)
 
 
-def _unread(seen: Presentation, rules: Rules, *, over: bool) -> Decision | Wait:
-    """A passer-by is not read and leaves no trace; a face that stays and cannot be read is refused."""
-    if over and len(seen.evidence) >= rules.min_frames:
-        return Deny(Reason.LOW_QUALITY)
-    return _wait(seen)
+def _unread(seen: Presentation, rules: Rules, *, over: bool) -> Deny | Wait | None:
+    """Ask for enough frames, over long enough, the newest among them.
+
+    A passer-by leaves no trace; a face that stays for the reading time and cannot be read is refused.
+    """
+    if seen.frames_read >= rules.min_frames and seen.read_span_s >= rules.intent_s:
+        return _wait(seen) if seen.latest.embedding is None else None
+    return Deny(Reason.LOW_QUALITY) if over and len(seen.evidence) >= rules.min_frames else _wait(seen)
 
 
-def _doubtful(seen: Presentation, rules: Rules, *, over: bool) -> Decision | Wait:
+def _several(seen: Presentation, rules: Rules, *, over: bool) -> Refer | Wait | None:
+    if not any(one.others for one in seen.evidence[-rules.min_frames :]):
+        return None
+    return Refer(Reason.MULTIPLE_FACES) if over else Wait(Hint.ONE_AT_A_TIME)
+
+
+def _not_live(seen: Presentation, rules: Rules, *, over: bool) -> Deny | Refer | Wait | None:
     if seen.bona_fide < rules.attack_below and (over or seen.frames_read >= rules.attack_frames):
         return Deny(Reason.LIVENESS_FAILED)
-    return Refer(Reason.LIVENESS_UNCERTAIN) if over else _wait(seen)
-
-
-def _not_recognised(candidates: Sequence[Candidate], point: OperatingPoint) -> Reason | None:
-    if not candidates or not candidates[0].similarity >= point.threshold:
-        return Reason.UNKNOWN_FACE
-    if len(candidates) > 1 and not candidates[0].similarity - candidates[1].similarity >= point.margin:
-        return Reason.AMBIGUOUS_MATCH
+    if seen.cues:
+        return Deny(Reason.LIVENESS_FAILED) if over else _wait(seen)
+    if not seen.bona_fide >= rules.min_bona_fide:  # this way round, NaN is refused
+        return Refer(Reason.LIVENESS_UNCERTAIN) if over else _wait(seen)
     return None
 
 
-def _hopeless(seen: Presentation, candidates: Sequence[Candidate], point: OperatingPoint, rules: Rules) -> bool:
+def _not_recognised(
+    seen: Presentation, candidates: Sequence[Candidate], point: OperatingPoint, rules: Rules, *, over: bool
+) -> Refer | Wait | None:
     best = candidates[0].similarity if candidates else -1.0
-    return seen.frames_read >= rules.stranger_frames and best < point.threshold - rules.stranger_below
+    if not best >= point.threshold:
+        hopeless = seen.frames_read >= rules.stranger_frames and not best >= point.threshold - rules.stranger_below
+        return Refer(Reason.UNKNOWN_FACE) if over or hopeless else _wait(seen)
+    if len(candidates) > 1 and not best - candidates[1].similarity >= point.margin:
+        return Refer(Reason.AMBIGUOUS_MATCH) if over else _wait(seen)
+    return None
 
 
 def _wait(seen: Presentation) -> Wait:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import uuid
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from appliance.pipeline.embedding import fuse
 from appliance.pipeline.liveness import static_cues
 from appliance.records import Embedding, Evidence, Grade, Observation, Presentation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAX_GAP_S = 0.7  # a face that is away for longer has left
 MIN_OVERLAP = 0.2  # of the boxes of consecutive frames
@@ -74,7 +78,7 @@ class Presentations:
         return float(seen.embedding.vector @ track.probe.vector) >= MIN_CONTINUITY
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:  # type: ignore[type-arg]
+def overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Return the intersection over union of two boxes x0 y0 x1 y1; 0 where either has no area."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
@@ -117,4 +121,5 @@ def _presentation(track: _Track) -> Presentation:
         bona_fide=float(np.median(scores)) if scores else float("nan"),
         cues=static_cues(track.evidence),
         frames_read=len(read),
+        read_span_s=read[-1].captured_at_s - read[0].captured_at_s if read else 0.0,
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 YAW_DEG = (35.0, 20.0)
 PITCH_DEG = (35.0, 25.0)
 ROLL_DEG = (40.0, 25.0)
-BLUR = (0.02, 0.05)  # sharpness below which a crop is too blurred
+BLUR = (0.012, 0.03)  # sharpness below which a crop is too blurred
 DARK = (25.0, 50.0)  # mean luma
 BRIGHT = (235.0, 215.0)
 NOISE = (14.0, 7.0)  # luma levels
