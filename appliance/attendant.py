@@ -105,6 +105,7 @@ class Desk:
 
     def open(
         self,
+        *,
         presentation_id: str,
         reason: Reason,
         candidates: Sequence[str],
@@ -138,7 +139,7 @@ class Desk:
         self._open[ticket.ticket_id] = ticket
         return ticket
 
-    def answer(self, ticket_id: str, approve: bool, now_s: float, present: str | None) -> Verdict:
+    def answer(self, ticket_id: str, *, approve: bool, now_s: float, present: str | None) -> Verdict:
         """Return what the answer does; `present` is the visit before the camera now, None for nobody.
 
         Any answer that arrives in time closes its ticket, so that no second one can have an effect.
