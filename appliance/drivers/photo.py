@@ -141,17 +141,20 @@ def _check_size(width_px: int, height_px: int, name: str) -> None:
 def _read_jpeg(data: bytes, name: str) -> _Header:
     size: tuple[int, int] | None = None
     orientation, scans = 1, 0
+    missing: set[tuple[int, int]] = set()  # (component, coefficient) that no scan has given to its last bit yet
     for marker, body, end in _jpeg_segments(data, name):
-        if marker == 0xD9 and size and scans:
+        if marker == 0xD9 and size and not missing:
             return _Header(*size, orientation, end, alpha=False)
         if marker in {0xC0, 0xC2} and size is None:
             size = _jpeg_size(body, name)
+            missing = {(component, place) for component in body[6::3] for place in range(64)}
         elif 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
             raise _refusal(name, f"is a JPEG of a kind that cameras do not make (frame {marker:#x})")
         elif marker == 0xDA:
             scans += 1
             if scans > MAX_SCANS or size is None:
                 raise _refusal(name, f"is a JPEG with {scans} scans, at most {MAX_SCANS} after its header")
+            missing -= _scanned(body)
         elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
             orientation = _orientation(body[6:])
     raise _refusal(name, "is a JPEG that is cut short")
@@ -172,6 +175,15 @@ def _jpeg_segments(data: bytes, name: str) -> Iterator[tuple[int, bytes, int]]:
             return
         yield marker, data[at + 2 : at + length], at + length
         at += length
+
+
+def _scanned(body: bytes) -> set[tuple[int, int]]:
+    """Return what a scan with this header gives to the last bit: (component, coefficient 0..63)."""
+    count = body[0] if body else 0
+    if len(body) < 4 + 2 * count or body[3 + 2 * count] & 0x0F:  # a later scan brings the lower bits
+        return set()
+    first, last = body[1 + 2 * count], min(body[2 + 2 * count], 63)
+    return {(component, place) for component in body[1 : 1 + 2 * count : 2] for place in range(first, last + 1)}
 
 
 def _jpeg_size(body: bytes, name: str) -> tuple[int, int]:

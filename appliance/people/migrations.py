@@ -50,6 +50,8 @@ def named_faults(schema: Schema, path: Path) -> Iterator[None]:
         reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else fault
         msg = f"{schema.what} {path} cannot be used: {reason}"
         raise StorageError(msg) from fault
+    except UnicodeDecodeError as fault:  # sqlite3 decodes SQLite's own message, which may quote a damaged schema
+        raise StorageError(f"{schema.what} {path} cannot be used: its schema is damaged") from fault
 
 
 @contextmanager
