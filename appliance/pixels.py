@@ -18,7 +18,10 @@ cv2.setNumThreads(1)
 
 
 def letterbox(pixels: NDArray[np.uint8], side_px: int) -> tuple[NDArray[np.uint8], float, tuple[float, float]]:
-    """Return the picture fitted into a black square, with `scale` and `offset` so that inside = scale * outside + offset."""
+    """Return the picture fitted into a black square, with the scale and offset that took it there.
+
+    A point p of the picture lies at scale * p + offset in the square.
+    """
     height, width = pixels.shape[:2]
     scale = side_px / max(height, width)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -35,10 +38,18 @@ def warp(pixels: NDArray[np.uint8], matrix: NDArray[np.float64], side_px: int) -
     return cast("NDArray[np.uint8]", warped)
 
 
-def crop(pixels: NDArray[np.uint8], left: int, top: int, width: int, height: int, side_px: int) -> NDArray[np.uint8]:
-    """Return the rectangle, which must lie inside the picture, resized to a square."""
+def crop(pixels: NDArray[np.uint8], rectangle: tuple[int, int, int, int], side_px: int) -> NDArray[np.uint8]:
+    """Return the rectangle left, top, width, height, which must lie inside the picture, resized to a square."""
+    left, top, width, height = rectangle
     part = pixels[top : top + height, left : left + width]
     return cast("NDArray[np.uint8]", cv2.resize(part, (side_px, side_px), interpolation=cv2.INTER_LINEAR))
+
+
+def shrunk(pixels: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
+    """Return the picture no larger than `max_side_px` a side; a smaller one is a copy of itself."""
+    scale = min(1.0, max_side_px / max(pixels.shape[:2]))
+    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+    return cast("NDArray[np.uint8]", cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
 def luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

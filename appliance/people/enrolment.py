@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from appliance.audit import AuditLog
     from appliance.people.gallery import Gallery
-    from appliance.records import Embedding, Quality
+    from appliance.records import AuditEvent, Embedding, Quality
 
 CLI = Actor(ActorKind.OPERATOR, "cli")  # whoever may run commands on the device
 MAX_NAME = 200
@@ -43,6 +42,14 @@ class Photo(NamedTuple):
 
     name: str
     pixels: NDArray[np.uint8]  # (H, W, 3) RGB
+
+
+class EventSink(Protocol):
+    """Where an event is sealed: the audit log, or the journal over it."""
+
+    def append(self, event: Event, /) -> AuditEvent:
+        """Return the event as sealed, durable. Raises StorageError."""
+        ...
 
 
 class FaceReader(Protocol):
@@ -66,7 +73,7 @@ class Enrolled:
 
 def enrol(
     gallery: Gallery,
-    audit: AuditLog,
+    audit: EventSink,
     photos: Iterable[Photo],
     name: str,
     *,
@@ -86,15 +93,48 @@ def enrol(
     _check_one_person(read)
     _check_not_enrolled(gallery, read)
     references = [(embedding, quality.grade) for _, embedding, quality in read]
+    person = _add(gallery, audit, name, consent, references, actor, method)
+    return Enrolled(person, tuple((photo, quality) for photo, _, quality in read))
+
+
+def enrol_seen(
+    gallery: Gallery,
+    audit: EventSink,
+    references: Sequence[tuple[Embedding, Grade]],
+    name: str,
+    *,
+    consent: Consent,
+    actor: Actor,
+    method: str,
+) -> Person:
+    """Return the new person, enrolled from what the camera saw of one visit, or raise and leave all as it was.
+
+    Raises RefusedError for a name or language that cannot be taken, or no references; StorageError as `enrol`.
+    """
+    name = checked_name(name, "name")
+    consent = Consent(checked_name(consent.given_by, "consent"), consent.given_at, checked_language(consent.language))
+    if not references:
+        raise RefusedError("nothing was read of this visit; there is nothing to enrol")
+    return _add(gallery, audit, name, consent, references, actor, method)
+
+
+def _add(
+    gallery: Gallery,
+    audit: EventSink,
+    name: str,
+    consent: Consent,
+    references: Sequence[tuple[Embedding, Grade]],
+    actor: Actor,
+    method: str,
+) -> Person:
     detail = f"{len(references)} references, consent in {consent.language}"
     said = Event(EventType.ENROLLED, datetime.now(UTC), actor, method, detail=detail)
-    person = _recorded(gallery, audit, lambda: gallery.add(name, consent, references), said)
-    return Enrolled(person, tuple((photo, quality) for photo, _, quality in read))
+    return _recorded(gallery, audit, lambda: gallery.add(name, consent, references), said)
 
 
 def remove(
     gallery: Gallery,
-    audit: AuditLog,
+    audit: EventSink,
     name_or_id: str,
     *,
     actor: Actor = CLI,
@@ -180,7 +220,7 @@ def _check_not_enrolled(gallery: Gallery, read: Sequence[tuple[str, Embedding, Q
             raise RefusedError(f"photo {photo} is enrolled already, for person {person_id}; remove that one first")
 
 
-def _recorded(gallery: Gallery, audit: AuditLog, change: Callable[[], Person], said: Event) -> Person:
+def _recorded(gallery: Gallery, audit: EventSink, change: Callable[[], Person], said: Event) -> Person:
     """Return what `change` of the gallery gives, once both it and its audit entry are durable, or neither.
 
     The gallery is written first and kept last: where the entry cannot be written, nothing has to be undone.

@@ -57,8 +57,8 @@ class PresentationAttackDetection:
         model_id = self._model.entry.model_id
         if not face.width_px >= self._min_face_px:
             return Liveness(0.0, model_id)
-        left, top, width, height = context(face, frame.pixels.shape[1], frame.pixels.shape[0])
-        (logits,) = self._model.run(pixels.crop(frame.pixels, left, top, width, height, self._model.side_px))
+        around = context(face, frame.pixels.shape[1], frame.pixels.shape[0])
+        (logits,) = self._model.run(pixels.crop(frame.pixels, around, self._model.side_px))
         return Liveness(softmax(logits.reshape(-1))[BONA_FIDE_CLASS], model_id)
 
 

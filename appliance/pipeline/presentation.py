@@ -24,7 +24,8 @@ MAX_GAP_S = 0.7  # a face that is away for longer has left
 MIN_OVERLAP = 0.2  # of the boxes of consecutive frames
 # Faces of different people hardly reach this; one person turning the head hardly falls below it.
 MIN_CONTINUITY = 0.25
-MAX_EVIDENCE = 45
+MAX_EVIDENCE = 256  # at 30 frames a second, more than the longest sensible reading time
+ALIKE_COSINE = 0.99  # a second reference this near to the first adds nothing
 _WEIGHTS = {Grade.LOW: 0.0, Grade.MEDIUM: 1.0, Grade.HIGH: 2.0}
 
 
@@ -61,6 +62,10 @@ class Presentations:
         if self._track is not None and at_s - self._track.latest.frame.captured_at_s > MAX_GAP_S:
             self._track = None
 
+    def forget(self) -> None:
+        """Drop the visit that is going on: whoever is there is read anew."""
+        self._track = None
+
     @property
     def current(self) -> Presentation | None:
         """The visit that is going on; None when nobody is there."""
@@ -76,6 +81,18 @@ class Presentations:
         if seen.embedding is None or track.probe is None:
             return True
         return float(seen.embedding.vector @ track.probe.vector) >= MIN_CONTINUITY
+
+
+def best_references(seen: Presentation, limit: int = 5) -> list[tuple[Embedding, Grade]]:
+    """Return at most `limit` templates of this visit to enrol, the best graded first and unlike one another."""
+    read = [(one.embedding, one.grade) for one in seen.evidence if one.embedding is not None]
+    kept: list[tuple[Embedding, Grade]] = []
+    for embedding, grade in sorted(read, key=lambda one: one[1], reverse=True):
+        if len(kept) == limit:
+            break
+        if all(float(embedding.vector @ other.vector) < ALIKE_COSINE for other, _ in kept):
+            kept.append((embedding, grade))
+    return kept
 
 
 def overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

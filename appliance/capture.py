@@ -1,0 +1,186 @@
+"""Capture: frames from the camera in a thread of its own; the newest wins, and a camera that lies is noticed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from appliance.errors import CameraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.drivers.camera import Camera
+    from appliance.records import Frame
+
+_FIRST_RETRY_S = 0.2
+_LAST_RETRY_S = 5.0
+BLIND_CONTRAST = 3.0  # luma levels; a lens cap measures 2 to 3 with sensor noise, the dullest room more than 10
+STUCK_WORDS = "sends the same picture again and again"
+BLIND_WORDS = "sees nothing: all dark, all bright or covered"
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened to frames that were not handed on."""
+
+    dropped: int = 0  # a newer one came before anybody took it
+    out_of_order: int = 0  # its time was not after the one before
+    repeated: int = 0  # its pixels were those of the one before
+    reopened: int = 0
+
+
+class FrameWatch:
+    """Judges frames by one another, for a camera that answers and yet shows nothing true."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._last: Frame | None = None
+        self._changed_at_s = 0.0
+        self._saw_at_s = 0.0
+        self.counters = Counters()
+
+    def accept(self, frame: Frame) -> bool:
+        """Tell whether the frame may be handed on: later than the one before, and not the same picture."""
+        last, self._last = self._last, frame
+        if last is None:
+            self._changed_at_s = self._saw_at_s = frame.captured_at_s
+            return True
+        if not frame.captured_at_s > last.captured_at_s:
+            self.counters.out_of_order += 1
+            self._last = last
+            return False
+        if _contrast(frame) > BLIND_CONTRAST:
+            self._saw_at_s = frame.captured_at_s
+        if frame.pixels.shape == last.pixels.shape and np.array_equal(frame.pixels, last.pixels):
+            self.counters.repeated += 1
+            return False
+        self._changed_at_s = frame.captured_at_s
+        return True
+
+    def fault(self) -> str:
+        """Return what is wrong with the picture in words, "" for nothing; told after the patience has run out."""
+        if self._last is None:
+            return ""
+        now_s = self._last.captured_at_s
+        if now_s - self._changed_at_s >= self._patience_s:
+            return STUCK_WORDS
+        return BLIND_WORDS if now_s - self._saw_at_s >= self._patience_s else ""
+
+
+def _contrast(frame: Frame) -> float:
+    return float(frame.pixels[::8, ::8, 1].std())
+
+
+class Capture:
+    """Owns the camera in the thread `capture`. Live frames are dropped when late; a recording waits to be read."""
+
+    def __init__(self, opener: Callable[[], Camera], stall_s: float) -> None:
+        self._opener = opener
+        self._stall_s = stall_s
+        self._watch = FrameWatch(stall_s)
+        self._ready = threading.Condition()
+        self._frame: Frame | None = None
+        self._fault = ""
+        self._heard_s = time.monotonic()
+        self._ended = False
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._camera: Camera | None = None
+        self.failed: CameraError | None = None  # why a recording ended before its end
+
+    def start(self, camera: Camera | None = None) -> None:
+        """Begin to capture, with a camera that is open already or one that the thread opens, and reopens."""
+        self._camera = camera
+        self._heard_s = time.monotonic()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and let the camera go; waits for at most two seconds."""
+        with self._ready:
+            self._stopping = True
+            self._ready.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(2.0)
+
+    def take(self, timeout_s: float) -> Frame | None:
+        """Return the newest frame that nobody has taken yet, waiting at most `timeout_s`; None for none."""
+        with self._ready:
+            self._ready.wait_for(lambda: self._frame is not None or self._ended or self._stopping, timeout_s)
+            frame, self._frame = self._frame, None
+            self._ready.notify_all()
+            return frame
+
+    @property
+    def ended(self) -> bool:
+        """Whether a recording has been read to its end and its last frame was taken."""
+        with self._ready:
+            return self._ended and self._frame is None
+
+    @property
+    def counters(self) -> Counters:
+        """What happened to frames that were not handed on."""
+        return self._watch.counters
+
+    def fault(self) -> str:
+        """Return what is wrong with the camera now, in words; "" for nothing. Knows of a hang within `stall_s`."""
+        with self._ready:
+            if self._fault or self._ended:
+                return self._fault
+            silent_s = time.monotonic() - self._heard_s
+        return f"camera gave no frame for {silent_s:.1f} s" if silent_s > self._stall_s else ""
+
+    def _run(self) -> None:
+        pause_s = _FIRST_RETRY_S
+        while not self._stopping and not self._ended:
+            try:
+                if self._camera is None:
+                    self._camera = self._opener()
+                self._read_on(self._camera)
+                pause_s = _FIRST_RETRY_S
+            except CameraError as fault:
+                if self._camera is not None and not self._camera.live:
+                    self._end(fault)
+                    return
+                self._let_go(str(fault))
+                with self._ready:
+                    self._ready.wait_for(lambda: self._stopping, pause_s)
+                pause_s = min(2 * pause_s, _LAST_RETRY_S)
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
+
+    def _read_on(self, camera: Camera) -> None:
+        """Hand on one frame."""
+        frame = camera.read()
+        if frame is None:
+            self._end(None)
+            return
+        accepted = self._watch.accept(frame) or not camera.live
+        with self._ready:
+            self._heard_s = time.monotonic()
+            self._fault = f"camera {words}" if camera.live and (words := self._watch.fault()) else ""
+            if not camera.live:
+                self._ready.wait_for(lambda: self._frame is None or self._stopping)
+            elif self._frame is not None and accepted:
+                self._watch.counters.dropped += 1
+            if accepted:
+                self._frame = frame
+                self._ready.notify_all()
+
+    def _end(self, fault: CameraError | None) -> None:
+        with self._ready:
+            self.failed, self._ended = fault, True
+            self._ready.notify_all()
+
+    def _let_go(self, fault: str) -> None:
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
+        self._watch.counters.reopened += 1
+        with self._ready:
+            self._fault = fault

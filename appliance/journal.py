@@ -1,0 +1,26 @@
+"""The journal: an event is sealed in the audit chain first, and only then told to anybody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.audit import AuditLog
+    from appliance.records import AuditEvent, Event
+
+
+class Journal:
+    """Where every event of the reader goes. Belongs to the loop's thread."""
+
+    def __init__(self, audit: AuditLog, listeners: tuple[Callable[[AuditEvent], None], ...]) -> None:
+        self._audit = audit
+        self._listeners = listeners
+
+    def append(self, event: Event) -> AuditEvent:
+        """Return the event as sealed. Raises StorageError where it could not be; then nobody heard of it."""
+        sealed = self._audit.append(event)
+        for listener in self._listeners:
+            listener(sealed)
+        return sealed

@@ -1,0 +1,52 @@
+"""Pictures for people: the visitor as an attendant sees them, and frames with what the machine saw drawn in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from appliance import pixels
+from appliance.records import frozen
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from appliance.pipeline import Step
+
+VISITOR_SCALE = 2.2  # of the detection box: head and shoulders
+MAX_SIDE_PX = 320  # enough to recognise a colleague on a telephone
+
+
+def visitor(step: Step) -> NDArray[np.uint8]:
+    """Return head and shoulders of the visitor, (H, W, 3) RGB, every other face blurred past recognition.
+
+    Raises ValueError for a step without a visitor.
+    """
+    if step.presentation is None:
+        raise ValueError("nobody is there to be shown")
+    seen = step.presentation.latest
+    picture = seen.frame.pixels.copy()
+    for other in step.faces:
+        if other is not seen.detection:
+            _blur(picture, other.box)
+    left, top, right, bottom = _bounds(seen.detection.box, VISITOR_SCALE, picture)
+    return frozen(pixels.shrunk(picture[top:bottom, left:right], MAX_SIDE_PX))
+
+
+def _blur(picture: NDArray[np.uint8], box: NDArray[np.float32]) -> None:
+    left, top, right, bottom = _bounds(box, 1.4, picture)
+    if right > left and bottom > top:
+        part = picture[top:bottom, left:right]
+        # A fifth of the face: what remains is a colour, which no recogniser was measured to match.
+        picture[top:bottom, left:right] = pixels.blurred(part, max(part.shape[:2]) / 5)
+
+
+def _bounds(box: NDArray[np.float32], scale: float, picture: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom of the box enlarged about its centre, inside the picture."""
+    centre = (box[:2] + box[2:]) / 2
+    half = np.maximum(box[2:] - box[:2], 1) * scale / 2
+    height, width = picture.shape[:2]
+    low = np.clip(centre - half, 0, (width - 1, height - 1))
+    high = np.clip(centre + half, low + 1, (width, height))
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])

@@ -1,0 +1,323 @@
+"""Reception: what becomes of a decision. It is written down, then the door is asked, or a human is.
+
+One visit is settled once: the same face is not decided about again until it has left or a cool-down is over.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from appliance.attendant import Approved, Denied, Desk, LivenessWord, Refused, Ticket
+from appliance.contract import EventType, Hint, Reason
+from appliance.errors import DoorError, RefusedError, StorageError
+from appliance.pipeline.presentation import MIN_CONTINUITY, best_references
+from appliance.records import (
+    Actor,
+    ActorKind,
+    Deny,
+    DoorState,
+    Event,
+    Grant,
+    OperatingPoint,
+    Presentation,
+    Pulse,
+    Refer,
+    Wait,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.config import Settings
+    from appliance.journal import Journal
+    from appliance.pipeline import Step
+    from appliance.records import Embedding, Grade
+
+LEFT_S = 1.0  # a face that is away for so long has left
+OFFER_S = 120.0  # how long an approved visitor can still be enrolled from what the camera saw
+NEAR_MISS = 0.12  # cosine under the threshold down to which a ticket names candidates: a stranger gets no name
+
+
+class Door(Protocol):
+    """The reader's view of the controller: it can only ask for a pulse."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether a controller is there."""
+        ...
+
+    def pulse(self, pulse: Pulse, /) -> DoorState:
+        """Have the door unlocked. Raises DoorError where it was not."""
+        ...
+
+
+class Outbox(Protocol):
+    """Where tickets go."""
+
+    def ask(self, ticket: Ticket, /) -> None:
+        """Show the ticket to the attendants."""
+        ...
+
+    def tell(self, ticket: Ticket, reason: Reason, by: str, /) -> None:
+        """Tell the attendants what became of it."""
+        ...
+
+
+@dataclass(slots=True)
+class _Settled:
+    """The visit that was decided about last."""
+
+    presentation_id: str
+    probe: Embedding | None
+    until_s: float  # no new decision about this face before
+    seen_at_s: float
+
+
+class Reception:
+    """Turns decisions into events, pulses and tickets. Belongs to the loop's thread.
+
+    `clock` is the frames' own: monotonic for a camera, the newest frame's time for a recording.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        door: Door,
+        outbox: Outbox,
+        picture: Callable[[Step], bytes],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._door = door
+        self._outbox = outbox
+        self._picture = picture
+        self._clock = clock
+        self._desk = Desk(settings.attendant.ticket_s)
+        self._settled: _Settled | None = None
+        self._present: Presentation | None = None
+        self._offers: dict[str, tuple[float, list[tuple[Embedding, Grade]]]] = {}  # by ticket id; memory only
+        self.hint: Hint | None = None  # what the visitor is told now
+
+    def see(self, step: Step, point: OperatingPoint) -> None:
+        """Take in what one frame came to, and act where it is a decision that was not taken yet."""
+        self._present = step.presentation or self._present
+        self.hint = step.decision.hint if isinstance(step.decision, Wait) else None
+        visit = step.presentation
+        if visit is None or self._is_settled(visit) or isinstance(step.decision, Wait):
+            return
+        self._settle(visit)
+        if isinstance(step.decision, Grant):
+            self._grant(visit, step.decision, point)
+        elif isinstance(step.decision, Deny):
+            self._deny(visit, step.decision.reason, point)
+        else:
+            self._refer(step, visit, step.decision, point)
+
+    def tick(self) -> None:
+        """Close tickets and offers that ran out of time; call it several times a second."""
+        now_s = self._clock()
+        self._offers = {key: offer for key, offer in self._offers.items() if now_s < offer[0]}
+        for ticket in self._desk.expire(now_s):
+            self._expired(ticket)
+
+    def close(self) -> None:
+        """Close every open ticket: silence is a refusal, also at the end."""
+        for ticket in self._desk.expire(math.inf):
+            self._expired(ticket)
+
+    def answer(self, ticket_id: str, client_id: str, *, approve: bool) -> str:
+        """Carry out an attendant's verified answer and return "" or why it had no effect.
+
+        An approval opens once, in time, and only while the ticket's own visit is before the camera.
+        """
+        verdict = self._desk.answer(ticket_id, approve, self._clock(), self._in_sight())
+        if isinstance(verdict, Approved):
+            return self._let_in(verdict.ticket, client_id)
+        if isinstance(verdict, Denied):
+            actor = Actor(ActorKind.CLIENT, client_id)
+            self._journal.append(self._about(EventType.APPROVAL_DENIED, Reason.OPERATOR_DENIED, verdict.ticket, actor))
+            self._refuse_ticket(verdict.ticket, Reason.OPERATOR_DENIED, client_id)
+            return ""
+        return self._without_effect(verdict, client_id)
+
+    def offer(self, ticket_id: str) -> list[tuple[Embedding, Grade]]:
+        """Return what may be enrolled of an approved visitor, once. Raises RefusedError where nothing is kept."""
+        _, references = self._offers.pop(ticket_id, (0.0, []))
+        if not references:
+            raise RefusedError(f"ticket {ticket_id} has nothing to enrol: it must be approved, within {OFFER_S:.0f} s")
+        return references
+
+    def _is_settled(self, visit: Presentation) -> bool:
+        """Tell whether this visit was decided about; a new face is not, the same one is until it left or cooled down."""
+        last, seen_at_s = self._settled, visit.latest.frame.captured_at_s
+        if last is None:
+            return False
+        same = visit.presentation_id == last.presentation_id or (
+            seen_at_s - last.seen_at_s <= LEFT_S and _alike(visit.probe, last.probe)
+        )
+        if not same:
+            return False
+        last.seen_at_s = seen_at_s
+        return seen_at_s < last.until_s or self._desk.ticket_of(visit.presentation_id) is not None
+
+    def _settle(self, visit: Presentation) -> None:
+        now_s = visit.latest.frame.captured_at_s
+        until_s = now_s + self._settings.recognition.cool_down_s
+        self._settled = _Settled(visit.presentation_id, visit.probe, until_s, now_s)
+
+    def _grant(self, visit: Presentation, grant: Grant, point: OperatingPoint) -> None:
+        age_s = self._clock() - visit.latest.frame.captured_at_s
+        if not 0 <= age_s <= self._settings.recognition.freshness_s:
+            self._deny(visit, Reason.STALE, point)
+            return
+        if not self._door.connected:
+            self._deny(visit, Reason.DEGRADED_MODE, point)
+            return
+        actor = Actor(ActorKind.PERSON, grant.person_id)
+        event = self._of_visit(EventType.ACCESS_GRANTED, Reason.OK, visit, point, actor)
+        self._open(event, visit.presentation_id, age_s)
+
+    def _open(self, event: Event, presentation_id: str, age_s: float) -> bool:
+        """Write the grant down, then ask for the pulse; tell whether the door was unlocked."""
+        try:
+            self._journal.append(event)
+        except StorageError as fault:
+            self.hint = None
+            raise StorageError(f"{fault}; the door was kept shut") from fault
+        deadline_s = time.monotonic() + self._settings.recognition.freshness_s - age_s
+        try:
+            self._door.pulse(Pulse(self._settings.door.unlock_s, presentation_id, deadline_s))
+        except DoorError as fault:
+            self._journal.append(Event(EventType.FAULT, _now(), presentation_id=presentation_id, detail=str(fault)))
+            return False
+        self.hint = Hint.WELCOME
+        return True
+
+    def _deny(self, visit: Presentation, reason: Reason, point: OperatingPoint) -> None:
+        if reason is Reason.LIVENESS_FAILED:
+            detail = ", ".join(visit.cues)
+            self._journal.append(self._of_visit(EventType.SPOOF_SUSPECTED, reason, visit, point, detail=detail))
+        self._journal.append(self._of_visit(EventType.ACCESS_DENIED, reason, visit, point))
+
+    def _refer(self, step: Step, visit: Presentation, refer: Refer, point: OperatingPoint) -> None:
+        named = [one.person_id for one in step.candidates if one.similarity >= point.threshold - NEAR_MISS]
+        ticket = self._desk.open(
+            visit.presentation_id,
+            refer.reason,
+            named,
+            _liveness_word(visit, self._settings.liveness.min_bona_fide),
+            visit.latest.quality.grade.name.lower(),
+            self._picture(step),
+            self._clock(),
+        )
+        event = self._of_visit(EventType.APPROVAL_REQUESTED, refer.reason, visit, point, ticket_id=ticket.ticket_id)
+        self._journal.append(event)
+        self._outbox.ask(ticket)
+        self.hint = Hint.ASKING
+
+    def _let_in(self, ticket: Ticket, client_id: str) -> str:
+        visit = self._present
+        if visit is None or visit.presentation_id != ticket.presentation_id:  # the desk has seen to it; doubt keeps shut
+            return "visitor_gone"
+        actor = Actor(ActorKind.CLIENT, client_id)
+        self._journal.append(self._about(EventType.APPROVAL_GRANTED, Reason.OK, ticket, actor))
+        age_s = self._clock() - visit.latest.frame.captured_at_s
+        granted = self._about(EventType.ACCESS_GRANTED, Reason.OK, ticket, actor)
+        opened = self._open(granted, ticket.presentation_id, age_s)
+        self._outbox.tell(ticket, Reason.OK if opened else Reason.DEGRADED_MODE, client_id)
+        self._offers[ticket.ticket_id] = (self._clock() + OFFER_S, best_references(visit))
+        return "" if opened else "door_fault"
+
+    def _without_effect(self, refused: Refused, client_id: str) -> str:
+        if refused.ticket is not None:
+            actor = Actor(ActorKind.CLIENT, client_id)
+            self._journal.append(self._about(EventType.ACCESS_DENIED, Reason.STALE, refused.ticket, actor))
+            self._outbox.tell(refused.ticket, Reason.STALE, client_id)
+        return refused.why.value
+
+    def _expired(self, ticket: Ticket) -> None:
+        self._journal.append(self._about(EventType.APPROVAL_EXPIRED, Reason.OPERATOR_TIMEOUT, ticket, None))
+        self._refuse_ticket(ticket, Reason.OPERATOR_TIMEOUT, "")
+
+    def _refuse_ticket(self, ticket: Ticket, reason: Reason, by: str) -> None:
+        actor = Actor(ActorKind.CLIENT, by) if by else None
+        self._journal.append(self._about(EventType.ACCESS_DENIED, reason, ticket, actor))
+        self._outbox.tell(ticket, reason, by)
+        if self._settled is not None and self._settled.presentation_id == ticket.presentation_id:
+            self._settled.until_s = self._clock() + self._settings.recognition.cool_down_s
+
+    def _in_sight(self) -> str | None:
+        """Return the visit whose face was seen within the freshness deadline; None for nobody."""
+        if self._present is None:
+            return None
+        age_s = self._clock() - self._present.latest.frame.captured_at_s
+        return self._present.presentation_id if 0 <= age_s <= self._settings.recognition.freshness_s else None
+
+    def _of_visit(
+        self,
+        kind: EventType,
+        reason: Reason,
+        visit: Presentation,
+        point: OperatingPoint,
+        actor: Actor | None = None,
+        *,
+        ticket_id: str = "",
+        detail: str = "",
+    ) -> Event:
+        read_at = [one.captured_at_s for one in visit.evidence if one.embedding is not None]
+        return Event(
+            event_type=kind,
+            at=_now(),
+            actor=actor,
+            method="face",
+            reason=reason,
+            presentation_id=visit.presentation_id,
+            ticket_id=ticket_id,
+            liveness=visit.bona_fide if math.isfinite(visit.bona_fide) else None,
+            quality=visit.latest.quality.grade.name.lower(),
+            frames=visit.frames_read,
+            decision_ms=round(1000 * (self._clock() - read_at[0]), 1) if read_at else None,
+            policy=_words(point),
+            detail=detail,
+        )
+
+    @staticmethod
+    def _about(kind: EventType, reason: Reason, ticket: Ticket, actor: Actor | None) -> Event:
+        return Event(
+            event_type=kind,
+            at=_now(),
+            actor=actor,
+            method="attendant",
+            reason=reason,
+            presentation_id=ticket.presentation_id,
+            ticket_id=ticket.ticket_id,
+        )
+
+
+def _alike(one: Embedding | None, other: Embedding | None) -> bool:
+    if one is None or other is None:
+        return True  # a face not read yet in the same place counts as the same: no second decision in haste
+    return float(one.vector @ other.vector) >= MIN_CONTINUITY
+
+
+def _liveness_word(visit: Presentation, min_bona_fide: float) -> LivenessWord:
+    if visit.cues:
+        return "attack"
+    return "live" if visit.bona_fide >= min_bona_fide else "uncertain"
+
+
+def _words(point: OperatingPoint) -> str:
+    return (
+        f"threshold {point.threshold:.3f}, margin {point.margin:.3f}, "
+        f"target FPIR {point.target_fpir:g}, N {point.gallery_size}"
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,194 @@
+"""The service: wiring, threads and signals; the only place that joins drivers to the core.
+
+Threads: `capture` reads the camera, `loop` (the caller's) decides and writes, the broker link has its own.
+Whatever goes wrong in one turn is logged, written down and survived; the door keeps shut meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from appliance.audit import AuditLog, as_payload
+from appliance.capture import Capture
+from appliance.contract import EventType, LockState, Topic
+from appliance.door.link import ControllerLink
+from appliance.drivers.camera import open_camera
+from appliance.drivers.photo import encode_jpeg
+from appliance.errors import ApplianceError, DoorError, StorageError
+from appliance.journal import Journal
+from appliance.people.gallery import Gallery
+from appliance.pipeline import Pipeline
+from appliance.pipeline.matching import operating_point
+from appliance.pipeline.policy import Rules
+from appliance.pipeline.presentation import Presentations
+from appliance.pipeline.reading import ModelStages
+from appliance.picture import visitor
+from appliance.reception import Reception
+from appliance.records import Actor, ActorKind, Event
+from appliance.switchboard import Switchboard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.commands.options import Installation
+    from appliance.config import Settings
+    from appliance.door.link import DoorChange
+    from appliance.drivers.camera import Camera
+    from appliance.pipeline import Step
+    from appliance.records import AuditEvent, Frame, GallerySnapshot, OperatingPoint
+
+_log = logging.getLogger(__name__)
+
+TURN_S = 0.1  # the longest a turn waits for a frame; the controller hears from us several times a second
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Who else wants to know: each is called in the loop's thread and must be quick."""
+
+    on_event: Callable[[AuditEvent], None] = lambda _event: None
+    on_step: Callable[[Frame, Step], None] = lambda _frame, _step: None
+    on_ready: Callable[[], None] = lambda: None
+    on_turn: Callable[[], None] = lambda: None
+
+
+class Service:
+    """The reader. `run` returns when a recording has ended or `stop` was called.
+
+    Opening one loads the models and the databases and raises ApplianceError where any of them is unusable.
+    """
+
+    def __init__(self, installation: Installation, hooks: Hooks = Hooks()) -> None:  # noqa: B008 - frozen
+        self.settings = installation.settings
+        self._hooks = hooks
+        self._stopping = False
+        self._closing = contextlib.ExitStack()
+        self._stages = ModelStages(self.settings)
+        device = self.settings.device
+        audit = self._closing.enter_context(AuditLog(installation.audit_file, device.id, device.door))
+        self.gallery = self._closing.enter_context(Gallery(installation.gallery_file))
+        self.link = ControllerLink(installation.controller_socket)
+        self._closing.callback(self.link.close)
+        self.journal = Journal(audit, (self._announce, hooks.on_event))
+        self._capture = Capture(lambda: open_camera(self.settings.camera), self.settings.camera.stall_s)
+        self._switchboard = Switchboard(installation)
+        self._frame_s: float | None = None  # time of the newest frame of a recording
+        self.reception = Reception(
+            self.settings, self.journal, self.link, self._switchboard, lambda step: encode_jpeg(visitor(step)), self._now
+        )
+        self._presentations = Presentations(self.settings.recognition.reading_s)
+        self._pipeline = Pipeline(self._stages, self._presentations, _rules(self.settings))
+        self._snapshot: GallerySnapshot = self._load_gallery()
+        self._camera_fault = ""
+        self._live = True
+
+    def stop(self) -> None:
+        """End `run` after the present turn; safe from any thread and from a signal handler."""
+        self._stopping = True
+
+    def run(self, camera: Camera | None = None) -> None:
+        """Read the camera until stopped, or a recording has ended. Raises StorageError where nothing can be written."""
+        self._live = camera is None or camera.live
+        with self._closing:
+            self._switchboard.start()
+            self._closing.callback(self._switchboard.stop)
+            self._capture.start(camera)
+            self._closing.callback(self._capture.stop)
+            self._say(EventType.STARTED, f"gallery of {self._snapshot.size}, {self._snapshot.model_id}")
+            ready = False
+            while not self._stopping and not self._capture.ended:
+                if self._turn() and not ready:
+                    ready = True
+                    self._hooks.on_ready()
+                self._hooks.on_turn()
+            self._finish()
+        if self._capture.failed is not None:
+            raise self._capture.failed
+
+    def _turn(self) -> bool:
+        """Do everything once; tell whether a frame was read. A fault is written down, never the end."""
+        try:
+            frame = self._capture.take(TURN_S)
+            self._tend()
+            if frame is None:
+                return False
+            self._frame_s = frame.captured_at_s
+            step = self._pipeline.step(frame, self._snapshot, self._point())
+            self.reception.see(step, self._point())
+            self._hooks.on_step(frame, step)
+        except ApplianceError as fault:
+            _log.error("%s", fault)  # noqa: TRY400 - a fault with a name needs no stack
+            return False
+        except Exception:  # the one place: a bug costs this turn and keeps the door shut
+            _log.exception("a turn failed")
+            self._presentations.forget()
+            return False
+        return True
+
+    def _tend(self) -> None:
+        """Everything that is due whether or not there is a frame."""
+        for change in self.link.beat():
+            self._note_door(change)
+        self._note_camera()
+        if self.gallery.changed():
+            self._snapshot = self._load_gallery()
+        self._switchboard.serve(self)
+        self.reception.tick()
+
+    def _now(self) -> float:
+        """Return the frames' clock: monotonic, or a recording's own time."""
+        return time.monotonic() if self._live or self._frame_s is None else self._frame_s
+
+    def _point(self) -> OperatingPoint:
+        recognition = self.settings.recognition
+        size = self._snapshot.size
+        return operating_point(self._stages.impostors, recognition.target_fpir, size, recognition.margin)
+
+    def _load_gallery(self) -> GallerySnapshot:
+        embedder = self._stages.embedder
+        snapshot = self.gallery.snapshot(embedder.model_id, embedder.dimension)
+        for reference_id in snapshot.quarantined:
+            _log.warning("reference %s is quarantined: its row is not a sound template", reference_id)
+        return snapshot
+
+    def _announce(self, event: AuditEvent) -> None:
+        self._switchboard.publish(Topic.EVENT, json.dumps(as_payload(event)))
+
+    def _note_door(self, change: DoorChange) -> None:
+        kind = EventType.DOOR_LOCKED if change.lock is LockState.LOCKED else EventType.DOOR_UNLOCKED
+        self._say(kind, change.cause, presentation_id=change.by)
+        self._switchboard.publish(Topic.LOCK_STATE, change.lock.value, retained=True)
+
+    def _note_camera(self) -> None:
+        fault = self._capture.fault()
+        if bool(fault) != bool(self._camera_fault):
+            self._say(EventType.CAMERA_FAULT if fault else EventType.CAMERA_RESTORED, fault)
+        self._camera_fault = fault
+
+    def _say(self, kind: EventType, detail: str = "", presentation_id: str = "") -> None:
+        actor = Actor(ActorKind.DEVICE, self.settings.device.id)
+        now = datetime.now(UTC)
+        self.journal.append(Event(kind, now, actor, detail=detail, presentation_id=presentation_id))
+
+    def _finish(self) -> None:
+        """Leave nothing open: no ticket, no unlocked door."""
+        self.reception.close()
+        with contextlib.suppress(DoorError):  # no controller: then nothing of ours is unlocked
+            self.link.lock()
+        for change in self.link.beat():
+            self._note_door(change)
+        with contextlib.suppress(StorageError):  # a full disk must not keep us from stopping
+            self._say(EventType.STOPPED)
+
+
+def _rules(settings: Settings) -> Rules:
+    recognition = settings.recognition
+    return Rules(
+        recognition.min_frames, recognition.intent_s, recognition.reading_s, settings.liveness.min_bona_fide
+    )
