@@ -144,9 +144,10 @@ class Topic(StrEnum):
 def topic(device_id: str, level: Topic, leaf: str = "") -> str:
     """Return the full topic, such as `ostiary/front/cmd/approve`.
 
-    Raises ValueError where `device_id` or `leaf` is not an identifier (it could name a wildcard).
+    Raises ValueError where `device_id`, or a part of `leaf` between dots, is not an identifier (it could name a
+    wildcard).
     """
-    for part in (device_id, leaf) if leaf else (device_id,):
+    for part in (device_id, *leaf.split(".")) if leaf else (device_id,):
         if not is_identifier(part):
             msg = f"{part!r} cannot be a topic level; allowed are 1 to 63 of A-Z a-z 0-9 _ -"
             raise ValueError(msg)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
@@ -39,9 +39,24 @@ class Installation:
         return self.state / "audit.db"
 
     @property
+    def clients_file(self) -> Path:
+        """The database of those who may send commands."""
+        return self.state / "clients.db"
+
+    @property
     def controller_socket(self) -> Path:
         """The Unix socket on which the controller listens."""
         return Path(self.settings.door.socket) if self.settings.door.socket else self.state / "controller.sock"
+
+    def with_source(self, source: str) -> Installation:
+        """Return the same installation looking through another camera or recording."""
+        camera = self.settings.camera.model_copy(update={"source": source})
+        return replace(self, settings=self.settings.model_copy(update={"camera": camera}))
+
+    def with_controller(self, socket: Path) -> Installation:
+        """Return the same installation with a controller that listens elsewhere."""
+        door = self.settings.door.model_copy(update={"socket": str(socket)})
+        return replace(self, settings=self.settings.model_copy(update={"door": door}))
 
 
 def open_installation(config_file: Path | None, state: Path | None) -> Installation:
@@ -67,8 +82,8 @@ def with_installation(
 ) -> Callable[..., _Result]:
     """Give a command `--config` and `--state`, and pass it the Installation they name."""
 
-    @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings; default /etc/ostiary/appliance.toml.")
-    @click.option("--state", type=click.Path(path_type=Path), help="Folder of databases and keys; default /var/lib/ostiary.")
+    @click.option("--config", "config_file", type=click.Path(path_type=Path), help=f"Settings [{config.DEFAULT_CONFIG}].")
+    @click.option("--state", type=click.Path(path_type=Path), help=f"Databases and keys [{config.DEFAULT_STATE}].")
     @functools.wraps(command)
     def wrapped(config_file: Path | None, state: Path | None, *args: _Params.args, **kwargs: _Params.kwargs) -> _Result:
         return command(open_installation(config_file, state), *args, **kwargs)

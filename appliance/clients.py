@@ -1,0 +1,210 @@
+"""Who may send commands: public keys, roles and the last nonce of each, in `clients.db`.
+
+No private key is ever stored here; the client keeps its own (`ostiary client keygen`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from sqlite_utils import Migrations
+
+from appliance.contract import Role, is_identifier
+from appliance.envelope import Client
+from appliance.errors import RefusedError, StorageError, UsageError
+from appliance.people.migrations import Schema, named_faults, one_change, open_database
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlite_utils import Database
+
+_MIGRATIONS = Migrations("ostiary.clients")
+_CLIENTS = Schema("client registry", 0x4F537043, 1, _MIGRATIONS)  # "OSpC"
+
+
+@_MIGRATIONS(name="0001_clients")
+def _first_clients(db: Database) -> None:
+    # The trigger binds every program that writes: a nonce that falls would let old commands in again.
+    db.executescript("""
+        CREATE TABLE client (
+            client_id TEXT PRIMARY KEY NOT NULL CHECK (length(client_id) BETWEEN 1 AND 63),
+            public_key TEXT NOT NULL CHECK (length(public_key) = 44),
+            role TEXT NOT NULL,
+            added_at TEXT NOT NULL,
+            revoked_at TEXT,
+            nonce INTEGER NOT NULL DEFAULT -1
+        ) STRICT;
+        CREATE TRIGGER nonce_never_falls BEFORE UPDATE ON client
+            WHEN NEW.nonce < OLD.nonce
+            BEGIN SELECT RAISE(ABORT, 'a nonce never falls'); END;
+        CREATE TRIGGER client_is_not_deleted BEFORE DELETE ON client
+            BEGIN SELECT RAISE(ABORT, 'a client is revoked, not deleted'); END;
+    """)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One client as people see it."""
+
+    client_id: str
+    public_key: str  # base64 of 32 bytes
+    role: Role
+    added_at: datetime  # UTC
+    revoked_at: datetime | None  # UTC; None while it may send commands
+    nonce: int  # of its last command; -1 before the first
+
+
+class Registry:
+    """The clients in the file at `path`; a connection belongs to one thread.
+
+    Every change is durable on return. Raises StorageError, one line that names the file, where that is
+    damaged, foreign, of a newer version, or cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = open_database(path, _CLIENTS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the registry cannot be used afterwards."""
+        self._db.close()
+
+    def add(self, client_id: str, role: Role, public_key: str) -> None:
+        """Let a new client in, or a revoked one again, whose last nonce stays.
+
+        Raises RefusedError for a client that is in, or a key that another one has, and UsageError for an id
+        or a key that is none.
+        """
+        if not is_identifier(client_id):
+            raise UsageError(f"client id {client_id!r} is not 1 to 63 of A-Z a-z 0-9 _ -, first a letter or digit")
+        read_public_key(public_key)
+        with named_faults(_CLIENTS, self.path), one_change(self._db):
+            query = "SELECT client_id, revoked_at FROM client WHERE client_id = ? OR public_key = ?"
+            for other, revoked_at in self._db.execute(query, [client_id, public_key]).fetchall():
+                if other != client_id:  # one key under two ids would have two nonces
+                    raise RefusedError(f"the key is the client {other}'s already; each client has a key of its own")
+                if revoked_at is None:
+                    raise RefusedError(f"the client {client_id} is known already; revoke it to give it another key")
+            self._db.execute(
+                """INSERT INTO client (client_id, public_key, role, added_at) VALUES (?, ?, ?, ?)
+                ON CONFLICT (client_id) DO UPDATE SET revoked_at = NULL, role = excluded.role,
+                added_at = excluded.added_at, public_key = excluded.public_key""",
+                [client_id, public_key, role.value, _now()],
+            )
+
+    def revoke(self, client_id: str) -> None:
+        """Take no further command from this client. Raises RefusedError for one that is not in."""
+        with named_faults(_CLIENTS, self.path), one_change(self._db):
+            done = self._db.execute(
+                "UPDATE client SET revoked_at = ? WHERE client_id = ? AND revoked_at IS NULL", [_now(), client_id]
+            )
+            if done.rowcount != 1:
+                raise RefusedError(f"no client {client_id!r} is known that could be revoked")
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return every client there ever was, by id; () for none."""
+        with named_faults(_CLIENTS, self.path):
+            rows = self._db.execute(
+                "SELECT client_id, public_key, role, added_at, revoked_at, nonce FROM client ORDER BY client_id"
+            ).fetchall()
+        return tuple(self._entry(row) for row in rows)
+
+    def find(self, client_id: str) -> Client | None:
+        """Return the client that may send commands under this id; None where there is none or it is revoked."""
+        with named_faults(_CLIENTS, self.path):
+            row = self._db.execute(
+                "SELECT public_key, role FROM client WHERE client_id = ? AND revoked_at IS NULL", [client_id]
+            ).fetchone()
+        if row is None:
+            return None
+        try:
+            return Client(client_id, read_public_key(row[0]), Role(row[1]))
+        except (UsageError, ValueError) as fault:
+            raise StorageError(f"client registry {self.path} is damaged: {client_id} has no key or role") from fault
+
+    def advance(self, client_id: str, nonce: int) -> bool:
+        """Store the nonce durably and return True where it lies above the client's last; else False.
+
+        Also False for a client that is unknown or revoked by now.
+        """
+        with named_faults(_CLIENTS, self.path), one_change(self._db):
+            done = self._db.execute(
+                "UPDATE client SET nonce = ? WHERE client_id = ? AND revoked_at IS NULL AND nonce < ?",
+                [nonce, client_id, nonce],
+            )
+        return done.rowcount == 1
+
+    def _entry(self, row: tuple[Any, ...]) -> Entry:
+        client_id, public_key, role, added_at, revoked_at, nonce = row
+        try:
+            revoked = datetime.fromisoformat(revoked_at) if revoked_at is not None else None
+            return Entry(client_id, public_key, Role(role), datetime.fromisoformat(added_at), revoked, nonce)
+        except ValueError as fault:
+            raise StorageError(f"client registry {self.path} is damaged: {client_id} has no role or time") from fault
+
+
+def new_key(path: Path) -> str:
+    """Write a new private key to `path` (PEM, PKCS 8, mode 0600) and return its public key in base64.
+
+    Raises RefusedError where the file exists, and UsageError where it cannot be written.
+    """
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(pem)
+    except FileExistsError as fault:
+        raise RefusedError(f"key file {path} exists and is not overwritten") from fault
+    except OSError as fault:
+        raise UsageError(f"key file {path} cannot be written: {fault.strerror}") from fault
+    return public_text(key)
+
+
+def read_key(path: Path) -> Ed25519PrivateKey:
+    """Return the private key in the PEM file at `path`. Raises UsageError where there is none."""
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as fault:
+        raise UsageError(f"key file {path} cannot be read: {fault.strerror}") from fault
+    except (ValueError, TypeError, UnsupportedAlgorithm) as fault:
+        raise UsageError(f"key file {path} holds no private key without a password") from fault
+    if not isinstance(key, Ed25519PrivateKey):
+        raise UsageError(f"key file {path} holds another kind of key; Ed25519 is wanted")
+    return key
+
+
+def public_text(key: Ed25519PrivateKey) -> str:
+    """Return the public key of `key` in base64: 44 characters."""
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+
+
+def read_public_key(text: str) -> Ed25519PublicKey:
+    """Return the public key in base64 `text`. Raises UsageError where that is none, or not the usual spelling."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+        if base64.b64encode(raw).decode() == text:
+            return Ed25519PublicKey.from_public_bytes(raw)
+    except (binascii.Error, ValueError):
+        pass
+    raise UsageError(f"public key {text[:60]!r} is not the base64 of 32 bytes, as ostiary client keygen prints it")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
