@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -22,12 +23,16 @@ _log = logging.getLogger(__name__)
 
 @click.command()
 @click.option("--door", type=click.Choice(["simulated", "gpio"]), help="Lock output; default is door.driver.")
+@click.option("--socket", type=click.Path(path_type=Path), help="Where to listen; default is door.socket.")
 @with_installation
-def controller(installation: Installation, door: str | None) -> None:
+def controller(installation: Installation, door: str | None, socket: Path | None) -> None:
     """Own the lock: unlock when the reader asks, and lock again whatever becomes of it."""
     logging.basicConfig(level=logging.INFO, format="ostiary controller: %(message)s")
     settings = installation.settings.door
-    serve(installation.controller_socket, _output(installation, door or settings.driver), SystemdNotifier().notify)
+    notifier = SystemdNotifier()
+    if notifier.socket is not None:
+        notifier.socket.settimeout(0)  # a service manager that does not listen must not stop the loop
+    serve(socket or installation.controller_socket, _output(installation, door or settings.driver), notifier.notify)
 
 
 def _output(installation: Installation, driver: str) -> Callable[[], LockOutput]:

@@ -69,19 +69,22 @@ class Controller:
         self._selector.register(listening, selectors.EVENT_READ, self._accept)
         self._selector.register(guard.pipe, selectors.EVENT_READ, self._guardian_gone)
 
-    def run(self, wake: socket.socket, alive: Callable[[], object]) -> None:
-        """Serve until `stop`, then lock; `alive` is called every turn, and a byte on `wake` ends a wait.
+    def run(self, wake: socket.socket, notify: Callable[[str], object]) -> None:
+        """Serve until `stop`, then lock; a byte on `wake` ends a wait.
 
-        Raises DoorError when the line does not lock or nobody guards it; the line has been driven low by then
-        as far as it can be.
+        `notify` hears READY=1 once the line reads locked, WATCHDOG=1 every turn, STOPPING=1 at the end.
+        Raises DoorError when the line does not lock or nobody guards it; by then it has been driven low as far
+        as it can be.
         """
         self._selector.register(wake, selectors.EVENT_READ, lambda: wake.recv(_CHUNK_BYTES))
         try:
             self._lock_line()
+            notify("READY=1")
             while not self._stopping:
-                alive()
+                notify("WATCHDOG=1")
                 self._turn()
             self._relock(Cause.SHUTDOWN)
+            notify("STOPPING=1")
         finally:
             try:
                 self._output.lock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -58,7 +59,9 @@ class Guard:
         self._say(0.0, _CONFIRM_S)
 
     def close(self) -> None:
-        """Let the guardian end and wait for it; harmless when done already."""
+        """Let the guardian end and wait for it; the line must have been released. Harmless when done already."""
+        with contextlib.suppress(DoorError):
+            self.disarm()
         self._pipe.close()
         try:
             self._process.wait(_END_S)

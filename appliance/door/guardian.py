@@ -8,6 +8,7 @@ it starts fast, stays small and holds no descriptor but its pipe.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import select
@@ -31,12 +32,16 @@ def watch(pipe: socket.socket, controller: int) -> bool:
     while True:
         wait_s = None if deadline_s == math.inf else max(0.0, deadline_s - time.monotonic())
         if select.select([pipe], [], [], wait_s)[0]:
-            word = pipe.recv(WORD.size + 1)
+            try:
+                word = pipe.recv(WORD.size + 1)
+            except ConnectionResetError:  # closed with a word of ours unread; what it said before comes next
+                continue
             if len(word) != WORD.size:
                 return deadline_s < math.inf and _kill(controller)
             (until_s,) = WORD.unpack(word)
             deadline_s = math.inf if until_s == 0 else until_s + GRACE_S
-            pipe.send(word)
+            with contextlib.suppress(ConnectionError):  # closed since; the next read says so
+                pipe.send(word)
         if not time.monotonic() < deadline_s:  # this way round, NaN kills
             return _kill(controller)
 

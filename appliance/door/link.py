@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import time
@@ -54,7 +55,7 @@ class ControllerLink:
         self._lines = Lines()
         self._changes: deque[DoorChange] = deque(maxlen=_KEPT_CHANGES)
         self._replies: dict[str, Reply] = {}
-        self._said_s = 0.0
+        self._beat_s = -math.inf  # when a heartbeat was last sent
         self._retry_s = 0.0  # when the next attempt to connect is due
         self._pause_s = _FIRST_RETRY_S
 
@@ -110,8 +111,9 @@ class ControllerLink:
                 self._reopen()
             if self._socket is not None:
                 self._take()
-                if self._clock() - self._said_s >= BEAT_S:
+                if self._clock() - self._beat_s >= BEAT_S:
                     self._send(Beat())
+                    self._beat_s = self._clock()
         except (OSError, DoorError):
             self._lose()
         changes = tuple(self._changes)
@@ -142,7 +144,7 @@ class ControllerLink:
         self._socket = fresh
         self._lines = Lines()
         self._replies.clear()
-        self._said_s = 0.0
+        self._beat_s = -math.inf
 
     def _lose(self) -> None:
         if self._socket is not None:
@@ -182,7 +184,6 @@ class ControllerLink:
         if self._socket is None or self._socket.send(line) != len(line):
             msg = f"the controller at {self._path} does not read"
             raise DoorError(msg)
-        self._said_s = self._clock()
 
     def _take(self) -> None:
         """Take in whatever has arrived. Raises OSError or DoorError when the connection is of no more use."""

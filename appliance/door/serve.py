@@ -28,8 +28,8 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def serve(path: Path, claim: Callable[[], LockOutput], notify: Callable[[str], object]) -> None:
     """Run the controller at the socket `path` until a stop signal, then lock and return.
 
-    `claim` claims the output, low; it is called when the path is ours and the guardian runs. `notify` is told
-    READY=1 when pulses can be asked for, WATCHDOG=1 every turn, STOPPING=1 at the end. Raises DoorError.
+    `claim` claims the output, low; it is called when the path is ours and the guardian runs. `notify` is the
+    service manager's. Raises DoorError.
     """
     with (
         contextlib.closing(Listener(path)) as listener,
@@ -39,10 +39,8 @@ def serve(path: Path, claim: Callable[[], LockOutput], notify: Callable[[str], o
     ):
         controller = Controller(listener.listen(), output, guard, time.monotonic)
         _on_stop(controller.stop)
-        notify("READY=1")
-        _log.info("locked; listening at %s", path)
-        controller.run(wake, lambda: notify("WATCHDOG=1"))
-        notify("STOPPING=1")
+        _log.info("listening at %s", path)
+        controller.run(wake, notify)
     _log.info("locked and stopped")
 
 
