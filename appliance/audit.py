@@ -165,9 +165,12 @@ class AuditLog:
         # The entry is durable already: a note that fails (a full disk) only makes the next check weaker. It is
         # not synced either, which would double the cost of an entry; after a power cut it may lag behind.
         with suppress(OSError, sqlite3.OperationalError):
-            if noted and not self._db.execute(
-                "SELECT 1 FROM entry WHERE seq = ? AND hash = ?", [noted.seq, noted.hash]
-            ).fetchone():
+            if (
+                noted
+                and not self._db.execute(
+                    "SELECT 1 FROM entry WHERE seq = ? AND hash = ?", [noted.seq, noted.hash]
+                ).fetchone()
+            ):
                 return
             draft = self._head_file.with_suffix(f".{os.getpid()}.tmp")
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:

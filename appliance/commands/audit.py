@@ -52,7 +52,7 @@ def show(installation: Installation, limit: int | None, after: int | None, as_js
 def verify(installation: Installation, head: str | None) -> None:
     """Read the whole chain; exit 1 and name the first bad entry where it does not hold."""
     with _open(installation) as log:
-        verdict = log.verify(_parse_head(head) if head else None)
+        verdict = log.verify(None if head is None else _parse_head(head))
     for seq in verdict.steps_back:
         click.echo(f"note: the clock was set back before entry {seq}")
     if not verdict.ok:

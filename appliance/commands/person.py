@@ -15,7 +15,6 @@ from rich.text import Text
 
 from appliance.audit import AuditLog
 from appliance.commands.options import Installation, with_installation
-from appliance.drivers.photo import read_photo
 from appliance.people.enrolment import Enrolled, FaceReader, Photo, checked_language, checked_name, enrol, only_one
 from appliance.people.enrolment import remove as remove_person
 from appliance.people.gallery import Consent, Gallery, Person
@@ -59,6 +58,8 @@ def add_person(
     installation: Installation, name: str, photos: Sequence[Path], consent: Consent, reader: FaceReader
 ) -> Enrolled:
     """Enrol `name` into the installation; as `enrolment.enrol`, with the photos read one by one."""
+    from appliance.drivers.photo import read_photo  # noqa: PLC0415  listing people must not load the image library
+
     pictures = (Photo(str(path), read_photo(path)) for path in photos)
     with _gallery(installation) as gallery, _audit(installation) as audit:
         return enrol(gallery, audit, pictures, name, consent=consent, reader=reader)

@@ -93,7 +93,7 @@ def enrol(
     _check_one_person(read)
     _check_not_enrolled(gallery, read)
     references = [(embedding, quality.grade) for _, embedding, quality in read]
-    person = _add(gallery, audit, name, consent, references, actor, method)
+    person = _add(gallery, audit, name, consent, references, actor=actor, method=method)
     return Enrolled(person, tuple((photo, quality) for photo, _, quality in read))
 
 
@@ -115,7 +115,7 @@ def enrol_seen(
     consent = Consent(checked_name(consent.given_by, "consent"), consent.given_at, checked_language(consent.language))
     if not references:
         raise RefusedError("nothing was read of this visit; there is nothing to enrol")
-    return _add(gallery, audit, name, consent, references, actor, method)
+    return _add(gallery, audit, name, consent, references, actor=actor, method=method)
 
 
 def _add(
@@ -124,6 +124,7 @@ def _add(
     name: str,
     consent: Consent,
     references: Sequence[tuple[Embedding, Grade]],
+    *,
     actor: Actor,
     method: str,
 ) -> Person:

@@ -108,9 +108,7 @@ def test_cut_at_every_byte(encode: Callable[[NDArray[np.uint8]], bytes]) -> None
 
 
 @pytest.mark.parametrize("encode", [encode_jpeg, progressive])
-def test_cut_and_closed_again(
-    encode: Callable[[NDArray[np.uint8]], bytes], capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_cut_and_closed_again(encode: Callable[[NDArray[np.uint8]], bytes], capfd: pytest.CaptureFixture[str]) -> None:
     """A9: a JPEG whose middle is missing, with its end in place, is refused too, and the decoder is not heard."""
     content = encode(np.random.default_rng(5).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     start = content.index(b"\xff\xda")
