@@ -72,3 +72,26 @@ def grain(grey: NDArray[np.uint8]) -> float:
 def blurred(pixels: NDArray[np.uint8], sigma_px: float) -> NDArray[np.uint8]:
     """Return the picture under a Gaussian blur."""
     return cast("NDArray[np.uint8]", cv2.GaussianBlur(pixels, (0, 0), sigma_px))
+
+
+def canvas(width_px: int, height_px: int, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return a picture of one colour."""
+    return np.full((height_px, width_px, 3), colour, np.uint8)
+
+
+def draw_box(
+    picture: NDArray[np.uint8], corners: tuple[int, int, int, int], colour: tuple[int, int, int], width_px: int = 2
+) -> None:
+    """Draw a rectangle x0 y0 x1 y1 into the picture; what lies outside is cut off."""
+    cv2.rectangle(picture, corners[:2], corners[2:], colour, width_px, cv2.LINE_AA)
+
+
+def draw_text(
+    picture: NDArray[np.uint8],
+    text: str,
+    at: tuple[int, int],
+    colour: tuple[int, int, int] = (255, 255, 255),
+    scale: float = 0.45,
+) -> None:
+    """Write one line of ASCII into the picture, its base line beginning at `at`."""
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)

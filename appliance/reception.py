@@ -89,6 +89,7 @@ class Reception:
         journal: Journal,
         door: Door,
         outbox: Outbox,
+        *,
         picture: Callable[[Step], bytes],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -136,7 +137,7 @@ class Reception:
 
         An approval opens once, in time, and only while the ticket's own visit is before the camera.
         """
-        verdict = self._desk.answer(ticket_id, approve, self._clock(), self._in_sight())
+        verdict = self._desk.answer(ticket_id, approve=approve, now_s=self._clock(), present=self._in_sight())
         if isinstance(verdict, Approved):
             return self._let_in(verdict.ticket, client_id)
         if isinstance(verdict, Denied):
@@ -154,7 +155,7 @@ class Reception:
         return references
 
     def _is_settled(self, visit: Presentation) -> bool:
-        """Tell whether this visit was decided about; a new face is not, the same one is until it left or cooled down."""
+        """Tell whether this visit was decided about: a new face is not, the same one is until it left or cooled down."""
         last, seen_at_s = self._settled, visit.latest.frame.captured_at_s
         if last is None:
             return False
@@ -208,13 +209,13 @@ class Reception:
     def _refer(self, step: Step, visit: Presentation, refer: Refer, point: OperatingPoint) -> None:
         named = [one.person_id for one in step.candidates if one.similarity >= point.threshold - NEAR_MISS]
         ticket = self._desk.open(
-            visit.presentation_id,
-            refer.reason,
-            named,
-            _liveness_word(visit, self._settings.liveness.min_bona_fide),
-            visit.latest.quality.grade.name.lower(),
-            self._picture(step),
-            self._clock(),
+            presentation_id=visit.presentation_id,
+            reason=refer.reason,
+            candidates=named,
+            liveness=_liveness_word(visit, self._settings.liveness.min_bona_fide),
+            quality=visit.latest.quality.grade.name.lower(),
+            crop=self._picture(step),
+            now_s=self._clock(),
         )
         event = self._of_visit(EventType.APPROVAL_REQUESTED, refer.reason, visit, point, ticket_id=ticket.ticket_id)
         self._journal.append(event)
@@ -223,7 +224,7 @@ class Reception:
 
     def _let_in(self, ticket: Ticket, client_id: str) -> str:
         visit = self._present
-        if visit is None or visit.presentation_id != ticket.presentation_id:  # the desk has seen to it; doubt keeps shut
+        if visit is None or visit.presentation_id != ticket.presentation_id:  # the desk saw to it; doubt keeps shut
             return "visitor_gone"
         actor = Actor(ActorKind.CLIENT, client_id)
         self._journal.append(self._about(EventType.APPROVAL_GRANTED, Reason.OK, ticket, actor))

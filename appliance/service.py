@@ -12,7 +12,7 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance.audit import AuditLog, as_payload
 from appliance.capture import Capture
@@ -23,22 +23,23 @@ from appliance.drivers.photo import encode_jpeg
 from appliance.errors import ApplianceError, DoorError, StorageError
 from appliance.journal import Journal
 from appliance.people.gallery import Gallery
+from appliance.picture import visitor
 from appliance.pipeline import Pipeline
 from appliance.pipeline.matching import operating_point
 from appliance.pipeline.policy import Rules
 from appliance.pipeline.presentation import Presentations
 from appliance.pipeline.reading import ModelStages
-from appliance.picture import visitor
 from appliance.reception import Reception
 from appliance.records import Actor, ActorKind, Event
 from appliance.switchboard import Switchboard
+from appliance.usecases import UseCases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.commands.options import Installation
     from appliance.config import Settings
-    from appliance.door.link import DoorChange
+    from appliance.door.lock import DoorChange
     from appliance.drivers.camera import Camera
     from appliance.pipeline import Step
     from appliance.records import AuditEvent, Frame, GallerySnapshot, OperatingPoint
@@ -64,7 +65,7 @@ class Service:
     Opening one loads the models and the databases and raises ApplianceError where any of them is unusable.
     """
 
-    def __init__(self, installation: Installation, hooks: Hooks = Hooks()) -> None:  # noqa: B008 - frozen
+    def __init__(self, installation: Installation, hooks: Hooks = Hooks()) -> None:
         self.settings = installation.settings
         self._hooks = hooks
         self._stopping = False
@@ -80,8 +81,14 @@ class Service:
         self._switchboard = Switchboard(installation)
         self._frame_s: float | None = None  # time of the newest frame of a recording
         self.reception = Reception(
-            self.settings, self.journal, self.link, self._switchboard, lambda step: encode_jpeg(visitor(step)), self._now
+            self.settings,
+            self.journal,
+            self.link,
+            self._switchboard,
+            picture=lambda step: encode_jpeg(visitor(step)),
+            clock=self._now,
         )
+        self._use_cases = UseCases(self.reception, self.gallery, self.journal, self._status)
         self._presentations = Presentations(self.settings.recognition.reading_s)
         self._pipeline = Pipeline(self._stages, self._presentations, _rules(self.settings))
         self._snapshot: GallerySnapshot = self._load_gallery()
@@ -123,9 +130,9 @@ class Service:
             self.reception.see(step, self._point())
             self._hooks.on_step(frame, step)
         except ApplianceError as fault:
-            _log.error("%s", fault)  # noqa: TRY400 - a fault with a name needs no stack
+            _log.error("%s", fault)
             return False
-        except Exception:  # the one place: a bug costs this turn and keeps the door shut
+        except Exception:  # noqa: BLE001 - the one place: a bug costs this turn and keeps the door shut
             _log.exception("a turn failed")
             self._presentations.forget()
             return False
@@ -138,7 +145,7 @@ class Service:
         self._note_camera()
         if self.gallery.changed():
             self._snapshot = self._load_gallery()
-        self._switchboard.serve(self)
+        self._switchboard.serve(self._use_cases)
         self.reception.tick()
 
     def _now(self) -> float:
@@ -171,6 +178,16 @@ class Service:
             self._say(EventType.CAMERA_FAULT if fault else EventType.CAMERA_RESTORED, fault)
         self._camera_fault = fault
 
+    def _status(self) -> dict[str, Any]:
+        """Return the state of health in words and counts."""
+        counters = self._capture.counters
+        return {
+            "camera": self._camera_fault or "ok",
+            "controller": "ok" if self.link.connected else "not connected",
+            "references": self._snapshot.size,
+            "frames_dropped": counters.dropped,
+        }
+
     def _say(self, kind: EventType, detail: str = "", presentation_id: str = "") -> None:
         actor = Actor(ActorKind.DEVICE, self.settings.device.id)
         now = datetime.now(UTC)
@@ -189,6 +206,4 @@ class Service:
 
 def _rules(settings: Settings) -> Rules:
     recognition = settings.recognition
-    return Rules(
-        recognition.min_frames, recognition.intent_s, recognition.reading_s, settings.liveness.min_bona_fide
-    )
+    return Rules(recognition.min_frames, recognition.intent_s, recognition.reading_s, settings.liveness.min_bona_fide)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _Params = ParamSpec("_Params")
 _Result = TypeVar("_Result")
+_PATH = click.Path(path_type=Path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,8 @@ def with_installation(
 ) -> Callable[..., _Result]:
     """Give a command `--config` and `--state`, and pass it the Installation they name."""
 
-    @click.option("--config", "config_file", type=click.Path(path_type=Path), help=f"Settings [{config.DEFAULT_CONFIG}].")
-    @click.option("--state", type=click.Path(path_type=Path), help=f"Databases and keys [{config.DEFAULT_STATE}].")
+    @click.option("--config", "config_file", type=_PATH, help=f"Settings [{config.DEFAULT_CONFIG}].")
+    @click.option("--state", type=_PATH, help=f"Folder of databases and keys [{config.DEFAULT_STATE}].")
     @functools.wraps(command)
     def wrapped(config_file: Path | None, state: Path | None, *args: _Params.args, **kwargs: _Params.kwargs) -> _Result:
         return command(open_installation(config_file, state), *args, **kwargs)

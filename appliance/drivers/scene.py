@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import cv2
 import numpy as np
@@ -138,7 +138,7 @@ def _portrait(face: str) -> NDArray[np.uint8]:
     picture = cv2.imread(str(FACES / f"{face}.png"), cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise CameraError(f"portrait {FACES / face}.png is missing")
-    return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA)  # type: ignore[return-value]
+    return cast("NDArray[np.uint8]", cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA))
 
 
 @functools.cache
@@ -158,7 +158,7 @@ def _turned_head(face: str, now: _Stance) -> tuple[NDArray[np.uint8], float, flo
     turned = cv2.remap(
         _portrait(face), x - reach * now.turn * depth, y - 0.6 * reach * now.nod * depth, cv2.INTER_LINEAR
     )
-    return turned, float(centre_x), float(centre_y), float(half)  # type: ignore[return-value]
+    return cast("NDArray[np.uint8]", turned), float(centre_x), float(centre_y), float(half)
 
 
 @functools.cache
@@ -170,9 +170,10 @@ def _held_up(face: str, shows: str) -> tuple[NDArray[np.uint8], float, float, fl
     portrait = _portrait(face).astype(np.float32)
     alpha = portrait[:, :, 3:] / 255
     flat = portrait[:, :, :3] * alpha + (1 - alpha) * np.array([176, 182, 190], np.float32)
-    image = flat[top : top + height, left : left + width]
-    image = _printed(image) if shows == "print" else _displayed(image)
-    border = (int(0.3 * half),) * 4 if shows == "print" else (int(0.7 * half), int(0.7 * half), *(int(0.22 * half),) * 2)
+    cut = flat[top : top + height, left : left + width].astype(np.float32)
+    image = _printed(cut) if shows == "print" else _displayed(cut)
+    ends, sides = (0.3, 0.3) if shows == "print" else (0.7, 0.22)
+    border = (int(ends * half), int(ends * half), int(sides * half), int(sides * half))
     edge = (246, 245, 240) if shows == "print" else (14, 14, 16)
     sheet = cv2.copyMakeBorder(image, *border, cv2.BORDER_CONSTANT, value=edge)
     rgba = np.dstack([sheet, np.full(sheet.shape[:2], 255, np.uint8)])
@@ -180,7 +181,7 @@ def _held_up(face: str, shows: str) -> tuple[NDArray[np.uint8], float, float, fl
 
 
 def _printed(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Ink on paper: less contrast, a warm white, halftone, and the lamp's sheen across it."""
+    """Return ink on paper: less contrast, a warm white, halftone, and the lamp's sheen across it."""
     rows, columns = np.indices(image.shape[:2])
     halftone = 5 * np.sin(rows * 1.9) * np.sin(columns * 1.9)
     sheen = 26 * np.exp(-(((rows + columns) - 0.5 * sum(image.shape[:2])) ** 2) / (2 * 55.0**2))
@@ -189,7 +190,7 @@ def _printed(image: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _displayed(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A lit display, recaptured: soft, bluish, with the moire of its pixel rows and a lamp mirrored in the glass."""
+    """Return a lit display, recaptured: soft, bluish, with moire of its rows and a lamp mirrored in the glass."""
     rows, columns = np.indices(image.shape[:2])
     moire = 2 * np.sin(rows * 0.55 + 0.05 * columns) + 1.5 * np.sin(columns * 0.6)
     centre = (0.22 * image.shape[0], 0.75 * image.shape[1])
@@ -199,13 +200,15 @@ def _displayed(image: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _room(width: int, height: int) -> NDArray[np.uint8]:
-    """An entrance hall out of focus: wall, door frame, lamp and floor."""
+    """Return an entrance hall out of focus: wall, door frame, window and floor."""
     rows, columns = np.indices((height, width)).astype(np.float32)
     shade = 150 + 40 * np.exp(-(((columns / width - 0.7) / 0.5) ** 2 + ((rows / height - 0.1) / 0.6) ** 2))
     room = shade[:, :, np.newaxis] * np.array([1.0, 0.97, 0.92], np.float32)
     floor = int(0.86 * height)
     room[floor:] = np.array([104, 92, 84])
-    cv2.rectangle(room, (int(0.06 * width), int(0.1 * height)), (int(0.24 * width), floor), (122, 96, 74), -1)
-    cv2.rectangle(room, (int(0.06 * width), int(0.1 * height)), (int(0.24 * width), floor), (88, 70, 56), 6)
-    cv2.rectangle(room, (int(0.78 * width), int(0.2 * height)), (int(0.94 * width), int(0.5 * height)), (188, 204, 214), -1)
-    return cv2.GaussianBlur(np.clip(room, 0, 255).astype(np.uint8), (0, 0), 4)  # type: ignore[return-value]
+    door = (int(0.06 * width), int(0.1 * height)), (int(0.24 * width), floor)
+    window = (int(0.78 * width), int(0.2 * height)), (int(0.94 * width), int(0.5 * height))
+    cv2.rectangle(room, *door, (122, 96, 74), -1)
+    cv2.rectangle(room, *door, (88, 70, 56), 6)
+    cv2.rectangle(room, *window, (188, 204, 214), -1)
+    return cast("NDArray[np.uint8]", cv2.GaussianBlur(np.clip(room, 0, 255).astype(np.uint8), (0, 0), 4))

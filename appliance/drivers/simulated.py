@@ -23,16 +23,18 @@ DAY = Scene(visits=(Visit(), Visit(shows="print"), Visit(shows="phone"), Visit(f
 
 
 class Script:
-    """The visits a simulated camera plays, one after another; more may be added while it plays."""
+    """The visits a simulated camera plays, one after another; more may be added while it plays, from any thread."""
 
     def __init__(self, scene: Scene, path: Path | None = None) -> None:
         self._visits = list(scene.visits)
+        self._now_s = 0.0
         self._path = path
         self._stamp = self._modified()
         self._started: list[float] = []  # when each visit so far came into sight
 
     def at(self, now_s: float) -> tuple[Visit | None, float]:
         """Return who is in sight at this scene time and for how long they have been; None for an empty room."""
+        self._now_s = now_s
         self._reread()
         current = len(self._started) - 1
         if current >= 0 and now_s < self._started[current] + self._visits[current].for_s:
@@ -45,6 +47,15 @@ class Script:
             return None, 0.0
         self._started.append(now_s)
         return self._visits[waiting], 0.0
+
+    def play(self, visit: Visit) -> None:
+        """Add a visit at the end."""
+        self._visits.append(visit)
+
+    def wait_until_empty(self) -> None:
+        """Return when everybody who was to come has come and gone, while a paced camera plays the script."""
+        while not self.ended(self._now_s):
+            time.sleep(0.05)
 
     def ended(self, now_s: float) -> bool:
         """Tell whether the last visit so far has left a second ago."""

@@ -11,6 +11,8 @@ from appliance.errors import ModelMismatchError
 from appliance.records import Candidate, Embedding, GallerySnapshot, OperatingPoint
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from appliance.manifest import Impostors
 
 MAX_CANDIDATES = 5
@@ -33,7 +35,7 @@ def search(probe: Embedding | None, gallery: GallerySnapshot) -> tuple[Candidate
     return _best_per_person(scores, gallery)
 
 
-def _best_per_person(scores: np.ndarray, gallery: GallerySnapshot) -> tuple[Candidate, ...]:  # type: ignore[type-arg]
+def _best_per_person(scores: NDArray[np.floating], gallery: GallerySnapshot) -> tuple[Candidate, ...]:
     wanted = min(8 * MAX_CANDIDATES, scores.size)
     while True:
         best: dict[str, Candidate] = {}

@@ -89,7 +89,7 @@ class Assessment:
 
 
 def sharpness(laplacian_variance: float, contrast: float) -> float:
-    """Return the Laplacian's variance over the picture's own: about 0 for a blurred face, 0.1 and more for a sharp one."""
+    """Return the Laplacian's variance over the picture's own: near 0 for a blur, 0.05 and more when sharp."""
     return laplacian_variance / max(contrast, 1.0) ** 2
 
 

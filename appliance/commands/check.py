@@ -1,0 +1,118 @@
+"""`ostiary check`: is everything there that a door needs, and if not, what is wrong, in words."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from appliance.audit import AuditLog
+from appliance.commands.options import Installation, with_installation
+from appliance.door.link import ControllerLink
+from appliance.drivers.camera import open_camera
+from appliance.errors import ApplianceError, CameraError, HardwareError, RefusedError
+from appliance.people.gallery import Gallery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WAIT_S = 3.0
+BUILT = datetime(2026, 11, 1, tzinfo=UTC)  # a clock before this has never been set
+
+
+@click.command()
+@click.option("--edge", "edges", multiple=True, help="Check this one only; may be given again.")
+@with_installation
+def check(installation: Installation, edges: tuple[str, ...]) -> None:
+    """Try the models, camera, gallery, audit log, controller, broker and clock; exit 3 where one of them fails."""
+    unknown = sorted(set(edges) - set(EDGES))
+    if unknown:
+        raise click.UsageError(f"--edge is {unknown[0]!r}; allowed are {', '.join(EDGES)}")
+    worst = 0
+    for name, attempt in EDGES.items():
+        if edges and name not in edges:
+            continue
+        try:
+            click.echo(f"ok      {name:10}  {attempt(installation)}")
+        except ApplianceError as fault:
+            click.echo(f"FAILED  {name:10}  {fault}")
+            worst = max(worst, fault.exit_code)
+    if worst:
+        raise click.exceptions.Exit(worst)
+
+
+def _models(installation: Installation) -> str:
+    from appliance.pipeline.reading import ModelStages  # noqa: PLC0415 - the runtime itself may be what is missing
+
+    try:
+        stages = ModelStages(installation.settings)
+    except ImportError as fault:
+        raise HardwareError(f"the model runtime cannot be loaded: {fault}") from fault
+    return f"loaded; embedder {stages.embedder.model_id}"
+
+
+def _camera(installation: Installation) -> str:
+    camera = open_camera(installation.settings.camera)
+    try:
+        frame = camera.read()
+    finally:
+        camera.close()
+    if frame is None:
+        raise CameraError(f"camera source {installation.settings.camera.source} is empty")
+    height, width = frame.pixels.shape[:2]
+    return f"{installation.settings.camera.source}, {width}x{height}"
+
+
+def _gallery(installation: Installation) -> str:
+    with Gallery(installation.gallery_file) as gallery:
+        people = gallery.people()
+    return f"{len(people)} people, {sum(person.references for person in people)} references"
+
+
+def _audit(installation: Installation) -> str:
+    device = installation.settings.device
+    with AuditLog(installation.audit_file, device.id, device.door) as log:
+        verdict = log.verify()
+    if not verdict.ok:
+        raise RefusedError(f"{log.path}: entry {verdict.first_bad}: {verdict.why}")
+    return f"a chain of {verdict.count} entries holds"
+
+
+def _controller(installation: Installation) -> str:
+    link = ControllerLink(installation.controller_socket)
+    try:
+        link.connect(WAIT_S)
+        state = link.state()
+    finally:
+        link.close()
+    return f"answers; the lock is {state.lock.value}"
+
+
+def _broker(installation: Installation) -> str:
+    settings = installation.settings.mqtt
+    if not settings.enabled:
+        return "not used (mqtt.enabled is false): nobody can be asked"
+    from appliance.drivers.mqtt import check_broker  # noqa: PLC0415 - only where there is a broker
+
+    check_broker(settings, installation.settings.device.id, WAIT_S)
+    return f"{settings.host}:{settings.port} takes us"
+
+
+def _clock(_installation: Installation) -> str:
+    now = datetime.now(UTC)
+    if now < BUILT:
+        raise HardwareError(f"the clock says {now:%Y-%m-%d}, before this version was made; set it or connect to NTP")
+    return f"{now:%Y-%m-%d %H:%M} UTC, {time.tzname[0]} here"
+
+
+EDGES: dict[str, Callable[[Installation], str]] = {
+    "models": _models,
+    "camera": _camera,
+    "gallery": _gallery,
+    "audit": _audit,
+    "controller": _controller,
+    "broker": _broker,
+    "clock": _clock,
+}

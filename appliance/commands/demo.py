@@ -1,0 +1,181 @@
+"""`ostiary demo`: the main job on this machine, with a private broker and a simulated lock."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from appliance.broker import private_broker
+from appliance.clients import Registry, new_key, read_key
+from appliance.commands.options import Installation
+from appliance.config import Settings
+from appliance.contract import EventType, Role
+from appliance.demo.sheet import ContactSheet
+from appliance.demo.story import Story, Watcher, summary
+from appliance.door.child import simulated_controller
+from appliance.drivers.camera import open_camera
+from appliance.drivers.mqtt import AttendantClient
+from appliance.drivers.photo import encode_png
+from appliance.drivers.scene import Scene
+from appliance.drivers.simulated import Script, SimulatedCamera
+from appliance.errors import ApplianceError, HardwareError
+from appliance.service import Hooks, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from appliance.broker import PrivateBroker
+    from appliance.drivers.camera import Camera
+
+ATTENDANT = "attendant"
+READY_S = 30.0
+
+
+@click.command()
+@click.option("--camera", type=int, help="Use the webcam of this number instead of the simulated scene.")
+@click.option("--video", type=click.Path(exists=True, dir_okay=False), help="Use a video file.")
+@click.option("--images", type=click.Path(exists=True, file_okay=False), help="Use a folder of photos.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("demo-output"), show_default=True)
+def demo(camera: int | None, video: str | None, images: str | None, output: Path) -> None:
+    """Run the real reader and controller and tell a story with them; the last line names the picture."""
+    logging.basicConfig(level=logging.WARNING, format="ostiary: %(message)s")
+    given = [str(one) for one in (camera, video, images) if one is not None]
+    if len(given) > 1:
+        raise click.UsageError("--camera, --video and --images exclude one another; give one of them")
+    console = Console()
+    with _stage(output, console) as (installation, client):
+        if given:
+            _own_source(installation.with_source(given[0]), client, console, output)
+        else:
+            _story(installation, client, console, output)
+
+
+@contextlib.contextmanager
+def _stage(output: Path, console: Console) -> Iterator[tuple[Installation, AttendantClient]]:
+    """Set up broker, controller and attendant on a fresh state folder."""
+    state = output / "state"
+    shutil.rmtree(state, ignore_errors=True)
+    state.mkdir(mode=0o700, parents=True)
+    with contextlib.ExitStack() as closing:
+        broker = closing.enter_context(private_broker(state / "broker"))
+        console.print(f"broker: {broker.kind} on {broker.host}:{broker.port}, this machine only", highlight=False)
+        installation = _installation(state, broker)
+        socket = closing.enter_context(simulated_controller(installation.state))
+        console.print("controller: a process of its own, with a simulated lock", highlight=False)
+        yield installation.with_controller(socket), closing.enter_context(_attendant(installation))
+
+
+def _installation(state: Path, broker: PrivateBroker) -> Installation:
+    settings = Settings.model_validate(
+        {
+            "device": {"id": "demo", "door": "front"},
+            "camera": {"source": "simulated"},
+            "door": {"unlock_s": 2.0},
+            "mqtt": broker.settings(),
+        }
+    )
+    return Installation(settings, state.absolute(), None)
+
+
+@contextlib.contextmanager
+def _attendant(installation: Installation) -> Iterator[AttendantClient]:
+    key_file = installation.state / "attendant.key"
+    public = new_key(key_file)
+    with Registry(installation.clients_file) as registry:
+        registry.add(ATTENDANT, Role.ADMIN, public)
+    settings = installation.settings
+    client = AttendantClient(settings.mqtt, settings.device.id, ATTENDANT, read_key(key_file))
+    client.connect(10.0)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def _reader(installation: Installation, camera: Camera, hooks: Hooks) -> Iterator[threading.Thread]:
+    """Run the reader in a thread while the block runs; a fault in it is raised at the end of the block."""
+    ready, faults, services = threading.Event(), list[ApplianceError](), list[Service]()
+
+    def work() -> None:
+        try:  # the service is made where it runs: its databases belong to that thread
+            service = Service(installation, hooks)
+            services.append(service)
+            service.link.connect(5.0)
+            ready.set()
+            service.run(camera)
+        except ApplianceError as fault:
+            faults.append(fault)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=work, name="loop")
+    thread.start()
+    try:
+        if not ready.wait(READY_S):
+            raise HardwareError(f"the reader was not ready within {READY_S:.0f} s")
+        yield thread
+    finally:
+        for service in services:
+            service.stop()
+        thread.join(10.0)
+        camera.close()
+    if faults:
+        raise faults[0]
+
+
+def _story(installation: Installation, client: AttendantClient, console: Console, output: Path) -> None:
+    script, sheet, watcher = Script(Scene()), ContactSheet(), Watcher(console)
+    camera = SimulatedCamera(script, installation.settings.camera)
+    story = Story(script, watcher, client, sheet)
+    with _reader(installation, camera, Hooks(on_event=watcher.hear, on_step=sheet.look)):
+        watcher.expect(EventType.STARTED)
+        done = story.tell()
+    console.print(summary(story.chapters))
+    _save(sheet, console, output)
+    if not done:
+        raise ApplianceError("the story did not end as it should; see the table")
+
+
+def _own_source(installation: Installation, client: AttendantClient, console: Console, output: Path) -> None:
+    """Run on the user's own camera or files; tickets are asked about in the terminal, or refused without one."""
+    sheet, watcher = ContactSheet(), Watcher(console)
+    camera = open_camera(installation.settings.camera)
+    console.print("reading; Ctrl-C ends" if camera.live else "reading to the end", highlight=False)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        _reader(installation, camera, Hooks(on_event=watcher.hear, on_step=sheet.look)) as thread,
+    ):
+        while thread.is_alive():
+            _answer_next(client, watcher)
+    _save(sheet, console, output)
+
+
+def _answer_next(client: AttendantClient, watcher: Watcher) -> None:
+    ticket = client.next_ticket(0.2)
+    if ticket is None:
+        return
+    watcher.say(f"ticket {ticket.ticket_id[:8]}: {ticket.reason}", "cyan")
+    reply = click.prompt("open? [y]es, [n]o, yes and [e]nrol", default="n") if sys.stdin.isatty() else "n"
+    answer = client.answer(ticket.ticket_id, approve=reply[:1] in {"y", "e"})
+    if reply[:1] == "e" and not answer.error:
+        name = click.prompt("name of the person, who consents to be recognised")
+        answer = client.send("person.add", {"name": name, "consent_by": name, "ticket_id": ticket.ticket_id})
+    watcher.say(f"attendant: {answer.error or 'done'}", "cyan")
+
+
+def _save(sheet: ContactSheet, console: Console, output: Path) -> None:
+    if sheet.empty:
+        console.print("no face was seen; there is no picture", highlight=False)
+        return
+    path = output / "contact-sheet.png"
+    path.write_bytes(encode_png(sheet.picture()))
+    console.print(f"picture: {path}", highlight=False)

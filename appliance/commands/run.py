@@ -1,0 +1,114 @@
+"""`ostiary run`: the reader, on a camera or on a recording."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import click
+from sdnotify import SystemdNotifier
+
+from appliance.audit import as_payload
+from appliance.commands.options import Installation, with_installation
+from appliance.door.child import simulated_controller
+from appliance.drivers.camera import open_camera
+from appliance.errors import CameraError, DoorError
+from appliance.lone import only_one
+from appliance.service import Hooks, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from appliance.drivers.camera import Camera
+    from appliance.records import AuditEvent
+
+_log = logging.getLogger(__name__)
+
+CONNECT_S = 1.0
+
+
+@click.command()
+@click.option("--source", help="Camera number, /dev path, URL, GStreamer pipeline, video, photo folder or simulated.")
+@click.option("--door", type=click.Choice(["simulated"]), help="Start a controller of our own with a simulated lock.")
+@click.option("--json", "as_json", is_flag=True, help="Print every event of the contract as one JSON line.")
+@with_installation
+def run(installation: Installation, source: str | None, door: str | None, *, as_json: bool) -> None:
+    """Read the camera, decide, and ask the controller to open.
+
+    A recording is read as fast as it can be, with its own time, and ends the command.
+    """
+    logging.basicConfig(level=logging.INFO, format="ostiary: %(message)s")
+    if source is not None:
+        installation = installation.with_source(source)
+    camera = _first_camera(installation, named=source is not None)
+    with contextlib.ExitStack() as closing:
+        if camera is not None:
+            closing.callback(camera.close)
+        closing.enter_context(only_one(installation.state / "reader.lock"))
+        if door is not None:
+            installation = installation.with_controller(closing.enter_context(simulated_controller(installation.state)))
+        _run(Service(installation, _hooks(as_json=as_json)), camera)
+
+
+def _run(service: Service, camera: Camera | None) -> None:
+    with _stopped_by_signals(service):
+        try:
+            service.link.connect(CONNECT_S)
+        except DoorError as fault:
+            _log.warning("%s; nothing can be opened until it is there", fault)
+        service.run(camera)
+
+
+def _first_camera(installation: Installation, *, named: bool) -> Camera | None:
+    """Return the open camera. A source named on the command line must be there; a configured one is waited for."""
+    try:
+        return open_camera(installation.settings.camera)
+    except CameraError as fault:
+        if named:
+            raise
+        _log.warning("%s; the door keeps shut until it is there", fault)
+        return None
+
+
+def _hooks(*, as_json: bool) -> Hooks:
+    systemd = SystemdNotifier()
+    return Hooks(
+        on_event=_print_json if as_json else _print_line,
+        on_ready=lambda: systemd.notify("READY=1"),
+        on_turn=lambda: systemd.notify("WATCHDOG=1"),
+    )
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(service: Service) -> Iterator[None]:
+    def stop(_number: int, _frame: object) -> None:
+        service.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_json(event: AuditEvent) -> None:
+    _print(json.dumps(as_payload(event)))
+
+
+def _print_line(sealed: AuditEvent) -> None:
+    event = sealed.event
+    words = [event.at.strftime("%H:%M:%S"), event.event_type.value, event.reason.value if event.reason else ""]
+    words += [event.actor.id if event.actor and event.method else "", event.detail]
+    _print("  ".join(word for word in words if word))
+
+
+def _print(line: str) -> None:
+    try:
+        click.echo(line)
+    except BrokenPipeError:  # whoever read along has gone; the door's work goes on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

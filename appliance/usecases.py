@@ -1,0 +1,72 @@
+"""Use-cases: what a verified command does, whether it came over MQTT or, later, from the web."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from appliance.errors import RefusedError
+from appliance.people.enrolment import enrol_seen
+from appliance.people.gallery import Consent
+from appliance.records import Actor, ActorKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.envelope import Command
+    from appliance.journal import Journal
+    from appliance.people.gallery import Gallery
+    from appliance.reception import Reception
+
+
+class UseCases:
+    """Carries out commands in the loop's thread."""
+
+    def __init__(
+        self, reception: Reception, gallery: Gallery, journal: Journal, status: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._reception = reception
+        self._gallery = gallery
+        self._journal = journal
+        self._status = status
+
+    def carry_out(self, command: Command) -> dict[str, Any]:
+        """Return the result of the command. Raises RefusedError, one line, where it had no effect."""
+        match command.verb:
+            case "approve" | "deny":
+                return self._answer(command)
+            case "person.add":
+                return self._enrol(command)
+            case "status":
+                return self._status()
+        raise RefusedError(f"verb {command.verb} is not carried out by this version")
+
+    def _answer(self, command: Command) -> dict[str, Any]:
+        ticket_id = _text(command, "ticket_id")
+        why = self._reception.answer(ticket_id, command.client_id, approve=command.verb == "approve")
+        if why:
+            raise RefusedError(why)
+        return {"ticket_id": ticket_id}
+
+    def _enrol(self, command: Command) -> dict[str, Any]:
+        """Enrol the visitor of an approved ticket, with their consent."""
+        name, given_by = _text(command, "name"), _text(command, "consent_by")
+        language = str(command.args.get("language", "en"))
+        references = self._reception.offer(_text(command, "ticket_id"))
+        person = enrol_seen(
+            self._gallery,
+            self._journal,
+            references,
+            name,
+            consent=Consent(given_by, datetime.now(UTC), language),
+            actor=Actor(ActorKind.CLIENT, command.client_id),
+            method="mqtt",
+        )
+        return {"person_id": person.person_id, "references": person.references}
+
+
+def _text(command: Command, name: str) -> str:
+    value = command.args.get(name)
+    if not isinstance(value, str) or not value:
+        raise RefusedError(f"args.{name} of {command.verb} is {value!r}; text is needed")
+    return value
