@@ -1,0 +1,106 @@
+"""`scripts/bench`: one verb a bench."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from appliance.errors import ApplianceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+Embedder = Literal["a", "b"]
+Detector = Literal["short", "full"]
+
+
+def _with_models(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that choose the models."""
+    embedder = click.option("--embedder", type=click.Choice(["a", "b"]), default="a", show_default=True)
+    detector = click.option("--detector", type=click.Choice(["short", "full"]), default="short", show_default=True)
+    return embedder(detector(command))
+
+
+# Each bench is imported when it is asked for: --help must not load a model's runtime.
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def root() -> None:
+    """Measure the shipped pipeline; the last line of each bench is JSON."""
+
+
+@root.command()
+@click.argument("folder", type=FOLDER)
+@_with_models
+def lfw(folder: Path, embedder: Embedder, detector: Detector) -> None:
+    """Verify the pairs of FOLDER: images/NAME/NAME_0001.jpg and pairs.txt as in Labeled Faces in the Wild."""
+    from . import lfw as bench  # noqa: PLC0415
+
+    bench.run(folder, embedder, detector)
+
+
+@root.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--name", help="What the folder's faces are called in the manifest; its own name if not given.")
+@click.option("--write", is_flag=True, help="Put the fitted tail into models/manifest.toml.")
+@_with_models
+def impostors(folder: Path, *, name: str | None, write: bool, embedder: Embedder, detector: Detector) -> None:
+    """Compare all different people of FOLDER/images and fit the tail that thresholds are derived from."""
+    from . import impostors as bench  # noqa: PLC0415
+
+    bench.run(folder, embedder, detector, name or folder.resolve().name, write=write)
+
+
+@root.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--images", type=click.IntRange(1, 100), default=1, show_default=True, help="Images enrolled of each.")
+@click.option("--fuse", "fused", type=click.IntRange(1, 100), default=1, show_default=True, help="Images to a probe.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Draws which images are enrolled.")
+@_with_models
+def openset(folder: Path, *, images: int, fused: int, seed: int, embedder: Embedder, detector: Detector) -> None:
+    """Identify the people of FOLDER/images among each other, with strangers at the door."""
+    from . import openset as bench  # noqa: PLC0415
+
+    bench.run(folder, embedder, detector, images=images, fused=fused, seed=seed)
+
+
+@root.command()
+@click.argument("folder", type=FOLDER)
+@_with_models
+def pad(folder: Path, embedder: Embedder, detector: Detector) -> None:
+    """Score the liveness of the frames that FOLDER/manifest.csv lists, bona fide and attacks."""
+    from . import pad as bench  # noqa: PLC0415
+
+    bench.run(folder, embedder, detector)
+
+
+@root.command()
+@click.option("--frames", type=click.IntRange(20, 100_000), default=300, show_default=True, help="Frames timed.")
+@click.option("--gallery", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="References.")
+@_with_models
+def latency(frames: int, gallery: int, embedder: Embedder, detector: Detector) -> None:
+    """Time the way from frame to relay request on frames of the simulated camera."""
+    from . import latency as bench  # noqa: PLC0415
+
+    bench.run(embedder, detector, frames=frames, gallery=gallery)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Return 0 when measured; else say why in one line and return 2 for a wrong path, file or option, 3 for a model."""
+    try:
+        result: Any = root.main(arguments, prog_name="scripts/bench", standalone_mode=False)
+    except click.ClickException as fault:
+        fault.show()
+        return fault.exit_code
+    except click.Abort:
+        return 1
+    except ApplianceError as fault:
+        print(f"bench: {fault}", file=sys.stderr)
+        return fault.exit_code
+    return int(result or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

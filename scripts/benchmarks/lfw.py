@@ -1,0 +1,62 @@
+"""One-to-one verification on the pairs of a folder in the form of Labeled Faces in the Wild."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import folder as folders
+from . import report, statistics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Literal
+
+    from numpy.typing import NDArray
+
+    from .folder import Pair, Reading
+
+TARGETS = {"1e-2": 1e-2, "1e-3": 1e-3}
+
+
+def run(folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "full"]) -> None:
+    """Print accuracy over the folds and true-accept rates. Raises UsageError for a folder of another form."""
+    folds = folders.read_pairs(folder)
+    settings, stages = folders.open_stages(embedder, detector)
+    wanted = {picture for fold in folds for pair in fold for picture in (pair.one, pair.other)}
+    reading = folders.read(wanted, stages)
+    mated = [scores(fold, reading, mated=True) for fold in folds]
+    impostors = [scores(fold, reading, mated=False) for fold in folds]
+    accuracy = statistics.n_fold(mated, impostors)
+    every_mated, every_impostor = np.concatenate(mated), np.concatenate(impostors)
+    thresholds = {name: statistics.threshold_at(every_impostor, rate) for name, rate in TARGETS.items()}
+    tar = {name: statistics.accepted(every_mated, threshold) for name, threshold in thresholds.items()}
+    report.show(
+        f"Verification, {len(folds)} folds, {len(wanted)} pictures, the face nearest to the centre of each",
+        ("figure", "value", "cosine"),
+        [
+            (f"{len(folds)}-fold accuracy", report.percent(accuracy), "by fold"),
+            *((f"TAR at FMR {name}", report.percent(rate), f"{thresholds[name]:.4f}") for name, rate in tar.items()),
+            ("faces missed (similarity -1)", str(len(reading.missed)), ""),
+        ],
+    )
+    report.name("faces missed", reading.missed)
+    report.name("broken pictures, counted as missed", reading.broken)
+    line: dict[str, object] = {
+        "bench": "lfw",
+        "n_pairs": accuracy.n,
+        "accuracy": report.number(accuracy.value),
+        "accuracy_ci95": report.interval(accuracy),
+    }
+    for name, rate in tar.items():
+        line |= {f"tar_at_fmr_{name}": report.number(rate.value), f"tar_at_fmr_{name}_ci95": report.interval(rate)}
+    counts = {"missed_faces": len(reading.missed), "broken_images": len(reading.broken)}
+    sizes = {"n_images": len(wanted), "folds": len(folds)}
+    report.finish(line | counts | sizes | {"models": report.models(settings)})
+
+
+def scores(fold: tuple[Pair, ...], reading: Reading, *, mated: bool) -> NDArray[np.float64]:
+    """Return the similarities of a fold's mated pairs, or of the others."""
+    chosen = [pair for pair in fold if pair.mated == mated]
+    return np.array([reading.similarity(pair.one.path, pair.other.path) for pair in chosen])

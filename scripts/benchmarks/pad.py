@@ -1,0 +1,136 @@
+"""Presentation attack detection, frame by frame: errors by species of attack and by source, never a mean over them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import folder as folders
+from . import presentations, report, statistics
+from .presentations import BONA_FIDE, Scored, Shot, medians, values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Literal
+
+
+def run(folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "full"]) -> None:
+    """Print BPCER, APCER by species, AUC and EER. Raises UsageError for a folder of another form."""
+    shots = presentations.shots(folder)
+    settings, stages = folders.open_stages(embedder, detector)
+    threshold, min_face_px = settings.liveness.min_bona_fide, settings.liveness.min_face_px
+    scores = presentations.score(shots, stages, min_face_px)
+    live, attacks = parted(scores.read)
+    bona_fide = errors(live, threshold)
+    species = {label: errors(attacks_of(attacks, label), threshold) for label in labels(scores.read, scores.not_read)}
+    sources = by_source(scores.read, scores.not_read, threshold)
+    eer, eer_at = statistics.equal_error_rate(values(live), values(attacks))
+    area = statistics.auc(values(live), values(attacks))
+    _show(bona_fide, species, sources, threshold)
+    print(f"AUC over all sources {area:.4f}; EER {100 * eer:.2f} % at {eer_at:.3f}, one threshold for all")
+    print(f"not read (no face, or one under {min_face_px:g} px): {len(scores.not_read)} of {len(shots)} frames")
+    report.name("broken pictures, left out", scores.broken)
+    worst = max(species, key=lambda label: species[label]["rate"] or 0.0, default=None)
+    report.finish(
+        {
+            "bench": "pad",
+            "auc": report.number(area),
+            "eer": report.number(eer),
+            "bpcer": bona_fide["rate"],
+            "bpcer_ci95": bona_fide["ci95"],
+            "bpcer_presentations": bona_fide["presentations"],
+            "bpcer_upper95": bona_fide["upper95"],
+            "apcer_by_species": species,
+            "worst_species": worst,
+            "by_source": sources,
+            "threshold": threshold,
+            "n": len(scores.read),
+            "not_read": len(scores.not_read),
+            "broken_images": len(scores.broken),
+            "models": report.models(settings),
+        }
+    )
+
+
+def parted(scored: Sequence[Scored]) -> tuple[list[Scored], list[Scored]]:
+    """Return the bona fide frames and the attack frames."""
+    return (
+        [one for one in scored if one.shot.label == BONA_FIDE],
+        [one for one in scored if one.shot.label != BONA_FIDE],
+    )
+
+
+def labels(read: Sequence[Scored], not_read: Sequence[Shot]) -> list[str]:
+    """Return the species of attack, also one of which nothing was read."""
+    return sorted({*(one.shot.label for one in read), *(shot.label for shot in not_read)} - {BONA_FIDE})
+
+
+def attacks_of(attacks: Sequence[Scored], label: str) -> list[Scored]:
+    """Return the frames of one species."""
+    return [one for one in attacks if one.shot.label == label]
+
+
+def errors(scored: Sequence[Scored], threshold: float) -> dict[str, Any]:
+    """Return the error rate of frames of one kind, bona fide or attacks.
+
+    `rate` and `ci95` are over frames, whose trials are not independent. `upper95` is one-sided and over
+    presentations, each judged by the median of its frames: the honest bound.
+    """
+    attack = any(one.shot.label != BONA_FIDE for one in scored)
+    judge = statistics.accepted if attack else statistics.refused
+    frames, visits = judge(values(scored), threshold), judge(medians(scored), threshold)
+    return {
+        "rate": report.number(frames.value),
+        "n": frames.n,
+        "ci95": report.interval(frames),
+        "presentations": visits.n,
+        "presentation_errors": visits.count,
+        "upper95": report.number(statistics.upper_bound(visits.count, visits.n)),
+    }
+
+
+def by_source(read: Sequence[Scored], not_read: Sequence[Shot], threshold: float) -> dict[str, dict[str, Any]]:
+    """Return each source's BPCER, APCER by species, AUC and what was not read."""
+    found = {}
+    for source in sorted({*(one.shot.source for one in read), *(shot.source for shot in not_read)}):
+        mine = [one for one in read if one.shot.source == source]
+        unread = [shot for shot in not_read if shot.source == source]
+        live, attacks = parted(mine)
+        found[source] = {
+            "n": len(mine),
+            "not_read": len(unread),
+            "auc": report.number(statistics.auc(values(live), values(attacks))),
+            "bpcer": errors(live, threshold),
+            "apcer_by_species": {
+                label: errors(attacks_of(attacks, label), threshold) for label in labels(mine, unread)
+            },
+        }
+    return found
+
+
+def _show(
+    bona_fide: dict[str, Any], species: dict[str, dict[str, Any]], sources: dict[str, dict[str, Any]], threshold: float
+) -> None:
+    rows = [_row("all", "BPCER", bona_fide)]
+    rows += [_row("all", f"APCER {label}", rate) for label, rate in species.items()]
+    for source, found in sources.items():
+        rows.append(_row(source, "BPCER", found["bpcer"]))
+        rows += [_row(source, f"APCER {label}", rate) for label, rate in found["apcer_by_species"].items()]
+    columns = ("source", "figure", "of frames", "frames", "visits wrong", "95 % bound, visits", "AUC", "not read")
+    extra = {source: (_figure(found["auc"]), str(found["not_read"])) for source, found in sources.items()}
+    title = f"Bona fide from {threshold:g} on; a visit (source, subject, session) by the median of its frames"
+    # A source's own figures stand beside its first row.
+    report.show(title, columns, [(*row, *extra.pop(row[0], ("", ""))) for row in rows])
+    worst = max(species, key=lambda label: species[label]["rate"] or 0.0, default=None)
+    print(f"worst species: {worst}" if worst else "no attacks among the frames")
+
+
+def _row(source: str, figure: str, rate: dict[str, Any]) -> list[str]:
+    if not rate["n"]:
+        return [source, figure, "no frames", "0", "", ""]
+    wrong = f"{rate['presentation_errors']} of {rate['presentations']}"
+    return [source, figure, f"{100 * rate['rate']:.2f} %", str(rate["n"]), wrong, f"{100 * rate['upper95']:.1f} %"]
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,140 @@
+"""Rates and their intervals: what is said of a biometric system, after ISO/IEC 19795-1 and 30107-3.
+
+Scores are arrays of one dimension, higher is more alike (or more surely bona fide); accepted is "at or above
+the threshold".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Scores = NDArray[np.float64]
+
+Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share of trials, which are taken as independent."""
+
+    count: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        """0..1; NaN where there was no trial."""
+        return self.count / self.n if self.n else math.nan
+
+    @property
+    def ci95(self) -> tuple[float, float]:
+        """Wilson's interval."""
+        return wilson(self.count, self.n)
+
+
+def wilson(count: int, n: int) -> tuple[float, float]:
+    """Return Wilson's 95 % score interval of a share; (0, 1) where there was no trial."""
+    if n == 0:
+        return 0.0, 1.0
+    share, spread = count / n, Z95**2 / n
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z95 / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
+    # At the ends the exact values are 0 and 1; floating point misses them by 1e-17.
+    return (0.0 if count == 0 else middle - half), (1.0 if count == n else middle + half)
+
+
+def upper_bound(count: int, n: int) -> float:
+    """Return the one-sided 95 % upper bound of a share (Clopper and Pearson); 1 where there was no trial.
+
+    It is the largest share under which `count` or fewer of n still come up once in twenty times.
+    """
+    if count >= n:
+        return 1.0
+    low, high = count / n, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _at_most(count, n, middle) > 0.05 else (low, middle)
+    return high
+
+
+def _at_most(count: int, n: int, share: float) -> float:
+    """Return the chance of `count` or fewer successes in n trials; 0 < share < 1."""
+
+    def exactly(k: int) -> float:
+        ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        return math.exp(ways + k * math.log(share) + (n - k) * math.log1p(-share))
+
+    return math.fsum(exactly(k) for k in range(count + 1))
+
+
+def threshold_at(impostors: Scores, rate: float) -> float:
+    """Return the lowest threshold at which at most `rate` of these scores are accepted.
+
+    Where not even one may be, it lies just above the highest; no scores, or a rate of 1, give minus infinity.
+    """
+    allowed = math.floor(rate * impostors.size + 1e-9)
+    if allowed >= impostors.size:
+        return -math.inf
+    refused = -np.partition(-impostors, allowed)[allowed]  # the highest that must be refused
+    return float(np.nextafter(refused, np.inf))
+
+
+def accepted(scores: Scores, threshold: float) -> Rate:
+    """Return the share at or above the threshold."""
+    return Rate(int(np.count_nonzero(scores >= threshold)), scores.size)
+
+
+def refused(scores: Scores, threshold: float) -> Rate:
+    """Return the share that is not at or above the threshold; NaN is refused."""
+    return Rate(int(np.count_nonzero(~(scores >= threshold))), scores.size)
+
+
+def best_threshold(mated: Scores, impostors: Scores) -> float:
+    """Return the threshold with the fewest errors of both kinds; of several as good, the middle of the widest gap."""
+    scores = np.unique(np.concatenate([mated, impostors]))
+    cuts = np.concatenate([[scores[0] - 1e-6], (scores[:-1] + scores[1:]) / 2, [scores[-1] + 1e-6]])
+    errors = np.searchsorted(np.sort(mated), cuts) + impostors.size - np.searchsorted(np.sort(impostors), cuts)
+    good = np.flatnonzero(errors == errors.min())
+    gaps = np.diff(np.concatenate([[cuts[0]], scores, [cuts[-1]]]))[good]
+    return float(cuts[good[int(np.argmax(gaps))]])
+
+
+def n_fold(mated: list[Scores], impostors: list[Scores]) -> Rate:
+    """Return the share of pairs judged rightly, each fold at the best threshold of the other folds."""
+    right = total = 0
+    for fold, (same, different) in enumerate(zip(mated, impostors, strict=True)):
+        threshold = best_threshold(
+            np.concatenate(mated[:fold] + mated[fold + 1 :]), np.concatenate(impostors[:fold] + impostors[fold + 1 :])
+        )
+        right += accepted(same, threshold).count + refused(different, threshold).count
+        total += same.size + different.size
+    return Rate(right, total)
+
+
+def auc(positive: Scores, negative: Scores) -> float:
+    """Return the chance that a positive scores above a negative, a tie counting half; NaN where either is missing."""
+    if not positive.size or not negative.size:
+        return math.nan
+    ordered = np.sort(negative)
+    below = np.searchsorted(ordered, positive, "left") + np.searchsorted(ordered, positive, "right")
+    return float(below.mean() / 2 / negative.size)
+
+
+def equal_error_rate(positive: Scores, negative: Scores) -> tuple[float, float]:
+    """Return the error rate, and its threshold, where both kinds of error come nearest to each other: their mean.
+
+    NaN for both where either kind of score is missing.
+    """
+    if not positive.size or not negative.size:
+        return math.nan, math.nan
+    cuts = np.unique(np.concatenate([positive, negative, [np.inf]]))
+    missed = np.searchsorted(np.sort(positive), cuts) / positive.size
+    passed = 1 - np.searchsorted(np.sort(negative), cuts) / negative.size
+    nearest = int(np.argmin(np.abs(missed - passed)))
+    return float(missed[nearest] + passed[nearest]) / 2, float(cuts[nearest])
