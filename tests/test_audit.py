@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from appliance.audit import AuditLog, Head, as_payload, canonical
@@ -108,6 +108,7 @@ def test_an_empty_log_is_whole(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(event=events)
+@example(event=Event(EventType.BELL, NOON, liveness=math.nan, decision_ms=-math.inf))
 def test_payload_has_the_contracts_words_and_its_own_proof(event: Event) -> None:
     """Any event, hostile text and NaN included, becomes strict JSON that anybody can check by its hash."""
     with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as log:
@@ -290,6 +291,8 @@ from pathlib import Path
 from appliance.audit import AuditLog
 from appliance.contract import EventType
 from appliance.records import Event
+print("ready", flush=True)
+sys.stdin.readline()
 with AuditLog(Path(sys.argv[1]), "ostiary", "front") as log:
     for _ in range(int(sys.argv[2])):
         print(log.append(Event(EventType.BELL, datetime.now(UTC))).seq, flush=True)
@@ -297,14 +300,21 @@ with AuditLog(Path(sys.argv[1]), "ostiary", "front") as log:
 
 
 def appender(folder: Path, count: int) -> subprocess.Popen[str]:
-    """Start a process that appends `count` entries and prints the number of each once it is durable."""
+    """Start a process that waits for a line, appends `count` entries, and prints each number once it is durable."""
     command = [sys.executable, "-c", APPENDER, str(folder / "audit.db"), str(count)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    writer = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "ready\n"
+    return writer
 
 
 def test_two_processes_append_to_one_chain(tmp_path: Path) -> None:
     """F8: processes that make the same file and append at once wait for each other; nothing is lost or torn."""
     writers = [appender(tmp_path, 40) for _ in range(3)]
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("\n")
+        writer.stdin.flush()
     told = [[int(line) for line in writer.communicate(timeout=60)[0].split()] for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0, 0]
     assert sorted(seq for part in told for seq in part) == list(range(1, 121))
@@ -319,7 +329,10 @@ def test_killed_in_the_middle_of_appending(tmp_path: Path) -> None:
     chance = random.Random(7)  # noqa: S311  a moment, not a secret
     for _ in range(5):
         writer = appender(tmp_path, 100_000)
+        assert writer.stdin is not None
         assert writer.stdout is not None
+        writer.stdin.write("\n")
+        writer.stdin.close()
         first = writer.stdout.readline()
         time.sleep(chance.uniform(0, 0.15))
         writer.send_signal(signal.SIGKILL)
