@@ -92,6 +92,7 @@ class Reception:
         *,
         picture: Callable[[Step], bytes],
         clock: Callable[[], float] = time.monotonic,
+        of_recording: bool = False,
     ) -> None:
         self._settings = settings
         self._journal = journal
@@ -99,6 +100,7 @@ class Reception:
         self._outbox = outbox
         self._picture = picture
         self._clock = clock
+        self._of_recording = of_recording
         self._desk = Desk(settings.attendant.ticket_s)
         self._settled: _Settled | None = None
         self._present: Presentation | None = None
@@ -271,6 +273,9 @@ class Reception:
         ticket_id: str = "",
         detail: str = "",
     ) -> Event:
+        if self._of_recording:
+            moment = f"at {visit.latest.frame.captured_at_s:.2f} s of the recording"
+            detail = f"{detail}; {moment}" if detail else moment
         read_at = [one.captured_at_s for one in visit.evidence if one.embedding is not None]
         return Event(
             event_type=kind,

@@ -62,24 +62,31 @@ class Hooks:
 class Service:
     """The reader. `run` returns when a recording has ended or `stop` was called.
 
-    Opening one loads the models and the databases and raises ApplianceError where any of them is unusable.
+    `camera` is open already; without one, the configured camera is waited for. Making a service loads the
+    models and opens the databases, and raises ApplianceError where any of them is unusable.
     """
 
-    def __init__(self, installation: Installation, hooks: Hooks = Hooks()) -> None:
+    def __init__(self, installation: Installation, camera: Camera | None = None, hooks: Hooks = Hooks()) -> None:
         self.settings = installation.settings
         self._hooks = hooks
         self._stopping = False
-        self._closing = contextlib.ExitStack()
-        self._stages = ModelStages(self.settings)
-        device = self.settings.device
-        audit = self._closing.enter_context(AuditLog(installation.audit_file, device.id, device.door))
-        self.gallery = self._closing.enter_context(Gallery(installation.gallery_file))
-        self.link = ControllerLink(installation.controller_socket)
-        self._closing.callback(self.link.close)
-        self.journal = Journal(audit, (self._announce, hooks.on_event))
-        self._capture = Capture(lambda: open_camera(self.settings.camera), self.settings.camera.stall_s)
-        self._switchboard = Switchboard(installation)
+        self._camera = camera
+        self._camera_fault = ""
+        self._live = camera is None or camera.live
         self._frame_s: float | None = None  # time of the newest frame of a recording
+        self._stages = ModelStages(self.settings)
+        self._presentations = Presentations(self.settings.recognition.reading_s)
+        self._pipeline = Pipeline(self._stages, self._presentations, _rules(self.settings))
+        self._capture = Capture(lambda: open_camera(self.settings.camera), self.settings.camera.stall_s)
+        self.link = ControllerLink(installation.controller_socket)
+        device = self.settings.device
+        with contextlib.ExitStack() as opening:
+            audit = opening.enter_context(AuditLog(installation.audit_file, device.id, device.door))
+            self.gallery = opening.enter_context(Gallery(installation.gallery_file))
+            self._switchboard = opening.enter_context(contextlib.closing(Switchboard(installation)))
+            self._snapshot: GallerySnapshot = self._load_gallery()
+            self._closing = opening.pop_all()
+        self.journal = Journal(audit, (self._announce, hooks.on_event))
         self.reception = Reception(
             self.settings,
             self.journal,
@@ -87,26 +94,24 @@ class Service:
             self._switchboard,
             picture=lambda step: encode_jpeg(visitor(step)),
             clock=self._now,
+            of_recording=not self._live,
         )
         self._use_cases = UseCases(self.reception, self.gallery, self.journal, self._status)
-        self._presentations = Presentations(self.settings.recognition.reading_s)
-        self._pipeline = Pipeline(self._stages, self._presentations, _rules(self.settings))
-        self._snapshot: GallerySnapshot = self._load_gallery()
-        self._camera_fault = ""
-        self._live = True
 
     def stop(self) -> None:
         """End `run` after the present turn; safe from any thread and from a signal handler."""
         self._stopping = True
 
-    def run(self, camera: Camera | None = None) -> None:
-        """Read the camera until stopped, or a recording has ended. Raises StorageError where nothing can be written."""
-        self._live = camera is None or camera.live
+    def run(self) -> None:
+        """Read the camera until stopped, or a recording has ended, and close everything.
+
+        Raises StorageError where not even the start can be written down, CameraError for a broken recording.
+        """
         with self._closing:
+            self._closing.callback(self.link.close)
             self._switchboard.start()
-            self._closing.callback(self._switchboard.stop)
-            self._capture.start(camera)
             self._closing.callback(self._capture.stop)
+            self._capture.start(self._camera)
             self._say(EventType.STARTED, f"gallery of {self._snapshot.size}, {self._snapshot.model_id}")
             ready = False
             while not self._stopping and not self._capture.ended:

@@ -48,7 +48,7 @@ class Switchboard:
         if self._mqtt is not None:
             self._mqtt.start()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Say goodbye and close."""
         if self._mqtt is not None:
             self._mqtt.close()

@@ -107,11 +107,11 @@ def _reader(installation: Installation, camera: Camera, hooks: Hooks) -> Iterato
 
     def work() -> None:
         try:  # the service is made where it runs: its databases belong to that thread
-            service = Service(installation, hooks)
+            service = Service(installation, camera, hooks)
             services.append(service)
             service.link.connect(5.0)
             ready.set()
-            service.run(camera)
+            service.run()
         except ApplianceError as fault:
             faults.append(fault)
         finally:

@@ -51,16 +51,16 @@ def run(installation: Installation, source: str | None, door: str | None, *, as_
         closing.enter_context(only_one(installation.state / "reader.lock"))
         if door is not None:
             installation = installation.with_controller(closing.enter_context(simulated_controller(installation.state)))
-        _run(Service(installation, _hooks(as_json=as_json)), camera)
+        _run(Service(installation, camera, _hooks(as_json=as_json)))
 
 
-def _run(service: Service, camera: Camera | None) -> None:
+def _run(service: Service) -> None:
     with _stopped_by_signals(service):
         try:
             service.link.connect(CONNECT_S)
         except DoorError as fault:
             _log.warning("%s; nothing can be opened until it is there", fault)
-        service.run(camera)
+        service.run()
 
 
 def _first_camera(installation: Installation, *, named: bool) -> Camera | None:
