@@ -92,6 +92,7 @@ class MqttSettings(_Section):
     password_file: str = ""
     tls: bool = False
     ca_file: str = ""
+    version: Literal["5", "3.1.1"] = "5"  # of MQTT; only with 5 does the broker keep overlong messages from us
 
 
 class Settings(_Section):
@@ -138,4 +139,3 @@ def _first_line(fault: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"{name} is not a known key; docs/reference.md lists them all"
     return f"{name} is {first['input']!r}; {first['msg'].removeprefix('Input ')}"
-

@@ -1,0 +1,334 @@
+"""One client's place at a broker, held by a thread of its own that outlives every fault of the broker.
+
+paho is run from our own loop and made anew for each connection: its own thread would end for good at anything
+that it does not expect of a broker, and its `publish` takes locks that this thread holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paho.mqtt import MQTTException
+from paho.mqtt.client import Client, MQTTv5, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from appliance.contract import MAX_COMMAND_BYTES
+from appliance.drivers.mqtt_outbox import Message, Outbox
+from appliance.errors import BrokerError, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from paho.mqtt.client import ConnectFlags, MQTTMessage
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from appliance.config import MqttSettings
+
+_log = logging.getLogger(__name__)
+
+# What a broker, or what pretends to be one, can make paho and the socket raise.
+_BROKER_FAULTS = (OSError, ValueError, IndexError, KeyError, struct.error, MQTTException)
+_WINDOW = 16  # messages on the way and not acknowledged; a broker of MQTT 5 allows at least 20 unless told otherwise
+_TURN_S = 0.5
+_REFUSED = "refuses"
+_LINGER_S = 1.0  # a clean stop waits this long for the last acknowledgements
+_STEADY_S = 10.0  # a connection that held this long starts the next row of attempts afresh
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message as it arrived, unread."""
+
+    topic: str
+    payload: bytes
+    retained: bool  # kept by the broker: it was not said now
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How patient a connection is, in seconds."""
+
+    first_s: float = 0.5  # before the second attempt; doubles up to `most_s`
+    most_s: float = 30.0
+    keepalive_s: int = 10  # a broker that is silent for twice this long is left
+    connect_s: float = 5.0  # for TCP and TLS, and again for the greeting
+
+
+class Connection:
+    """One client at the broker in `settings`: connects, subscribes, and comes back after every loss.
+
+    `on_message` is called in the connection's thread and must neither block nor raise. Raises ConfigError for
+    settings that cannot work; once started, it raises only where `check` is asked.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        client_id: str,
+        subscribe: Sequence[str],
+        on_message: Callable[[Incoming], None],
+        *,
+        will: Message | None = None,
+        max_bytes: int = 2 * MAX_COMMAND_BYTES,
+        pace: Pace | None = None,
+    ) -> None:
+        self._settings = settings
+        self._modern = settings.version == "5"
+        self._client_id = client_id
+        self._subscribe = [(one, 1) for one in subscribe]
+        self._on_message = on_message
+        self._will = will
+        self._max_bytes = max_bytes
+        self._pace = pace or Pace()
+        self._password = _password(settings)
+        self._tls = _tls(settings)
+        self._outbox = Outbox()
+        self._waiting: dict[int, Message] = {}  # sent and not acknowledged, by message id
+        self._connected = threading.Event()
+        self._stopping = threading.Event()
+        self._failure = ""
+        self.connects = 0
+        self._bell, self._rope = socket.socketpair()
+        for end in (self._bell, self._rope):
+            end.setblocking(False)  # noqa: FBT003 - the standard library takes it by place
+        self._thread = threading.Thread(target=self._run, name=f"mqtt-{client_id}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect, in the background."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Send what is left, say goodbye and end the thread; waits a few seconds at most."""
+        self._stopping.set()
+        self._ring()
+        if self._thread.is_alive():
+            self._thread.join(_LINGER_S + 2.0)
+        if not self._thread.is_alive():  # else it hangs in a name lookup, and dies with the process
+            self._bell.close()
+            self._rope.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has taken us and every subscription."""
+        return self._connected.is_set()
+
+    @property
+    def dropped(self) -> int:
+        """Messages given up because the broker was away for too long."""
+        return self._outbox.dropped
+
+    def check(self, timeout_s: float) -> None:
+        """Return once connected.
+
+        Raises BrokerError, one line with what is wrong: at once when the broker refuses us, else after `timeout_s`.
+        """
+        until_s = time.monotonic() + timeout_s
+        while not self._connected.wait(0.02):
+            if self._failure.startswith(_REFUSED) or time.monotonic() >= until_s:
+                reason = self._failure or f"does not answer within {timeout_s:g} s"
+                raise BrokerError(f"broker {self._settings.host}:{self._settings.port} {reason}")
+
+    def send(self, message: Message) -> None:
+        """Take the message and return at once, whatever the broker does."""
+        self._outbox.put(message)
+        self._ring()
+
+    def _ring(self) -> None:
+        with suppress(OSError):  # full: it rings already; closed: nobody listens any more
+            self._rope.send(b"\0")
+
+    def _run(self) -> None:
+        delay_s = self._pace.first_s
+        while not self._stopping.is_set():
+            began_s = time.monotonic()
+            self._attempt()
+            steady = time.monotonic() - began_s > _STEADY_S and self.connects
+            delay_s = self._pace.first_s if steady else delay_s
+            # Spread, because after a power cut every door of a house comes back at the same time.
+            self._stopping.wait(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            delay_s = min(self._pace.most_s, delay_s * 2)
+
+    def _attempt(self) -> None:
+        """Hold one connection for as long as it lasts."""
+        client = self._client()
+        before, self._failure = self._failure, ""
+        held: Any = None
+        try:
+            client.connect(self._settings.host, self._settings.port, self._pace.keepalive_s, **self._terms())
+            held = client.socket()
+            self._serve(client)
+        except _BROKER_FAULTS as fault:
+            self._failure = _in_words(fault)
+        finally:
+            self._lost(before)
+            if held is not None:
+                held.close()
+
+    def _lost(self, before: str) -> None:
+        was, reason = self.connected, self._failure or "closed the connection"
+        self._connected.clear()
+        self._outbox.give_back(self._waiting.values())
+        self._waiting.clear()
+        if not self._stopping.is_set() and (was or self._failure != before):
+            _log.warning("broker %s:%d %s", self._settings.host, self._settings.port, reason)
+
+    def _client(self) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            self._client_id,
+            clean_session=None if self._modern else True,
+            protocol=MQTTv5 if self._modern else MQTTv311,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = self._pace.connect_s
+        if self._settings.username:
+            client.username_pw_set(self._settings.username, self._password)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        if self._will is not None:
+            client.will_set(self._will.topic, self._will.payload, qos=1, retain=self._will.retained)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        client.on_message = self._on_arrival
+        return client
+
+    def _terms(self) -> dict[str, Any]:
+        if not self._modern:
+            return {}
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = self._max_bytes  # the broker keeps larger ones from us (D6)
+        return {"clean_start": True, "properties": properties}
+
+    def _serve(self, client: Client) -> None:
+        greeting_s = time.monotonic() + self._pace.connect_s
+        linger_s = float("inf")
+        while self._turn(client):
+            now_s = time.monotonic()
+            if not self.connected and now_s > greeting_s:
+                raise TimeoutError(f"does not greet within {self._pace.connect_s:g} s")
+            if self._stopping.is_set():
+                linger_s = min(linger_s, now_s + _LINGER_S)
+                if now_s >= linger_s or not self.connected or not (self._waiting or self._outbox):
+                    client.disconnect()
+                    client.loop_write()
+                    return
+
+    def _turn(self, client: Client) -> bool:
+        """Send and receive what there is, or wait for it a moment; False when the connection is over."""
+        held: Any = client.socket()
+        if held is None:
+            return False
+        self._send_some(client)
+        pending = isinstance(held, ssl.SSLSocket) and held.pending() > 0  # decrypted already: select cannot see it
+        idle = not pending and (self._waiting or not self._stopping.is_set())
+        writers = [held] if client.want_write() else []
+        wait_s = min(_TURN_S, self._pace.connect_s) if idle else 0
+        readable, writable, _ = select.select([held, self._bell], writers, [], wait_s)
+        if self._bell in readable:
+            with suppress(BlockingIOError):
+                self._bell.recv(4096)
+        if pending or held in readable:
+            client.loop_read()
+        if held in writable:
+            client.loop_write()
+        client.loop_misc()
+        return client.socket() is not None
+
+    def _send_some(self, client: Client) -> None:
+        while self.connected and len(self._waiting) < _WINDOW and (message := self._outbox.take()):
+            sent = client.publish(message.topic, message.payload, qos=1, retain=message.retained)
+            self._waiting[sent.mid] = message
+
+    def _on_connect(
+        self, client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, _properties: object
+    ) -> None:
+        if code.is_failure:
+            self._failure = f"{_REFUSED} us: {code}"
+        elif self._subscribe:
+            client.subscribe(self._subscribe)
+        else:
+            self._ready()
+
+    def _on_subscribe(
+        self, client: Client, _userdata: object, _mid: int, codes: list[ReasonCode], _properties: object
+    ) -> None:
+        if any(code.is_failure for code in codes):
+            self._failure = f"{_REFUSED} our subscription: {codes[0]}"
+            client.disconnect()
+        else:
+            self._ready()
+
+    def _ready(self) -> None:
+        self.connects += 1
+        self._outbox.state_again()
+        self._connected.set()
+        _log.info("connected to broker %s:%d", self._settings.host, self._settings.port)
+
+    def _on_publish(
+        self, _client: Client, _userdata: object, mid: int, _code: ReasonCode, _properties: object
+    ) -> None:
+        self._waiting.pop(mid, None)
+
+    def _on_arrival(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        with suppress(UnicodeDecodeError):  # a topic that is no text is none of ours
+            self._on_message(Incoming(message.topic, bytes(message.payload), bool(message.retain)))
+
+
+def check_broker(settings: MqttSettings, timeout_s: float) -> None:
+    """Return when the broker takes us; under an id of its own, so that a running appliance is not disturbed.
+
+    Raises BrokerError, one line with what is wrong, after `timeout_s` seconds at the latest, and ConfigError.
+    """
+    connection = Connection(settings, f"ostiary-check-{random.getrandbits(32):08x}", [], lambda _: None)
+    connection.start()
+    try:
+        connection.check(timeout_s)
+    finally:
+        connection.close()
+
+
+def _password(settings: MqttSettings) -> str | None:
+    if not settings.password_file:
+        return None
+    try:
+        return Path(settings.password_file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"mqtt.password_file {settings.password_file} cannot be read: {_in_words(fault)}") from fault
+
+
+def _tls(settings: MqttSettings) -> ssl.SSLContext | None:
+    """Return what a broker's certificate is checked with; None for plaintext, which is never a fallback."""
+    if settings.ca_file and not settings.tls:
+        raise ConfigError(f"mqtt.ca_file is {settings.ca_file!r} but mqtt.tls is false; set it to true")
+    if not settings.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file or None)
+    except OSError as fault:
+        raise ConfigError(f"mqtt.ca_file {settings.ca_file} cannot be used: {_in_words(fault)}") from fault
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _in_words(fault: BaseException) -> str:
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        return f"has a certificate that does not hold: {fault.verify_message}"
+    if isinstance(fault, TimeoutError) and fault.args and fault.errno is None:
+        return str(fault)
+    if isinstance(fault, OSError):
+        return f"cannot be reached: {fault.strerror or fault}"
+    return f"does not speak MQTT: {fault}"

@@ -1,0 +1,79 @@
+"""What waits to be sent: live messages, bounded, and the newest payload of every retained topic."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_WAITING = 1000
+MAX_PAYLOAD_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to be published with QoS 1."""
+
+    topic: str
+    payload: bytes
+    retained: bool = False
+
+
+class Outbox:
+    """Messages of one client; any thread may put, one takes. No call blocks for longer than a copy.
+
+    A retained topic is a state: only its newest payload counts, it is never dropped, and it is sent again after
+    every reconnection, because a broker may have lost it. Of the live messages the oldest give way.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._live: deque[Message] = deque()
+        self._state: dict[str, Message] = {}
+        self._unsent: dict[str, None] = {}  # retained topics whose newest payload is still to be sent, in order
+        self.dropped = 0  # messages that were given up
+
+    def put(self, message: Message) -> None:
+        """Take a message; one over `MAX_PAYLOAD_BYTES` is dropped and counted."""
+        with self._lock:
+            if len(message.payload) > MAX_PAYLOAD_BYTES:
+                self.dropped += 1
+            elif message.retained and message.payload:
+                self._state[message.topic] = message
+                self._unsent[message.topic] = None
+            else:  # an empty retained payload clears its topic, once
+                self._live.append(message)
+                self._trim()
+
+    def take(self) -> Message | None:
+        """Return the next message, states first; None for none."""
+        with self._lock:
+            for topic in self._unsent:
+                del self._unsent[topic]
+                return self._state[topic]
+            return self._live.popleft() if self._live else None
+
+    def give_back(self, messages: Iterable[Message]) -> None:
+        """Take back what was not acknowledged, oldest first; it goes out before what came later."""
+        with self._lock:
+            live = [message for message in messages if not message.retained or not message.payload]
+            self._live.extendleft(reversed(live))
+            self._trim()
+
+    def state_again(self) -> None:
+        """Send every retained topic again."""
+        with self._lock:
+            self._unsent = dict.fromkeys(self._state)
+
+    def __bool__(self) -> bool:
+        with self._lock:
+            return bool(self._live or self._unsent)
+
+    def _trim(self) -> None:
+        while len(self._live) > MAX_WAITING:
+            self._live.popleft()
+            self.dropped += 1
