@@ -1,0 +1,263 @@
+"""The whole reader with a real controller process: simulated camera and lock, shipped models, real databases."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from appliance.audit import AuditLog
+from appliance.commands.options import Installation
+from appliance.config import Settings
+from appliance.contract import EventType, Reason
+from appliance.door.child import simulated_controller
+from appliance.drivers.photo import read_photo
+from appliance.drivers.scene import FACES, Scene, Visit
+from appliance.drivers.simulated import Script, SimulatedCamera
+from appliance.drivers.simulated_door import SimulatedDoorObserver
+from appliance.errors import StorageError
+from appliance.people.gallery import Consent, Gallery
+from appliance.pipeline.embedding import unit
+from appliance.pipeline.reading import ModelStages, PhotoReader
+from appliance.records import Grade
+from appliance.service import Hooks, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from appliance.records import AuditEvent, Event
+
+ADA = Consent("Ada", datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest.fixture(scope="module")
+def reader() -> PhotoReader:
+    """Give the shipped stages, loaded once."""
+    return PhotoReader(ModelStages(Settings()))
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    """Give an installation with a controller process of its own."""
+    with simulated_controller(tmp_path) as socket:
+        yield Installation(Settings(), tmp_path, None).with_controller(socket)
+
+
+def enrol(installation: Installation, reader: PhotoReader, face: str) -> str:
+    """Enrol one of the two portraits; return the person id."""
+    embedding, quality = reader.read(read_photo(FACES / f"{face}.png"), face)
+    with Gallery(installation.gallery_file) as gallery:
+        return gallery.add(face, ADA, [(embedding, quality.grade)]).person_id
+
+
+def play(installation: Installation, *visits: Visit, on_event: Callable[[AuditEvent], None] | None = None) -> list[Event]:
+    """Play the visits to the reader as fast as it can see them; return every event."""
+    events: list[AuditEvent] = []
+
+    def hear(event: AuditEvent) -> None:
+        events.append(event)
+        if on_event is not None:
+            on_event(event)
+
+    camera = SimulatedCamera(Script(Scene(visits=visits)), installation.settings.camera, paced=False)
+    service = Service(installation, camera, Hooks(on_event=hear))
+    service.link.connect(5.0)
+    service.run()
+    return [one.event for one in events]
+
+
+def kinds(events: list[Event]) -> list[tuple[EventType, Reason | None]]:
+    """Return type and reason of each event, without start, stop and the lock's own."""
+    apart = {EventType.STARTED, EventType.STOPPED, EventType.DOOR_LOCKED, EventType.DOOR_UNLOCKED}
+    return [(one.event_type, one.reason) for one in events if one.event_type not in apart]
+
+
+def levels(installation: Installation) -> list[int]:
+    """Return every level the lock's line was driven to."""
+    return [level for _, level, _ in SimulatedDoorObserver(installation.state / "simulated-door").history()]
+
+
+def test_enrolled_face_opens_the_door(installation: Installation, reader: PhotoReader) -> None:
+    """Somebody enrolled and live is granted once, the lock is driven once, and is locked again at the end."""
+    person = enrol(installation, reader, "astronaut")
+    events = play(installation, Visit(for_s=5))
+    assert kinds(events) == [(EventType.ACCESS_GRANTED, Reason.OK)]
+    granted = next(one for one in events if one.event_type is EventType.ACCESS_GRANTED)
+    assert granted.actor is not None
+    assert granted.actor.id == person
+    assert levels(installation) == [0, 1, 0]
+
+
+def test_stranger_moves_nothing(installation: Installation, reader: PhotoReader) -> None:
+    """However live, someone outside the gallery is referred, and silence leaves the lock untouched."""
+    enrol(installation, reader, "astronaut")
+    events = play(installation, Visit(face="official", for_s=6))
+    assert kinds(events) == [
+        (EventType.APPROVAL_REQUESTED, Reason.UNKNOWN_FACE),
+        (EventType.APPROVAL_EXPIRED, Reason.OPERATOR_TIMEOUT),
+        (EventType.ACCESS_DENIED, Reason.OPERATOR_TIMEOUT),
+    ]
+    assert levels(installation) == [0]
+
+
+def test_empty_gallery_opens_for_nobody(installation: Installation) -> None:
+    """With nobody enrolled everybody is a stranger (C6)."""
+    events = play(installation, Visit(for_s=4))
+    assert kinds(events)[0] == (EventType.APPROVAL_REQUESTED, Reason.UNKNOWN_FACE)
+    assert levels(installation) == [0]
+
+
+@pytest.mark.parametrize("shows", ["print", "phone"])
+def test_picture_of_an_enrolled_face_is_an_attack(installation: Installation, reader: PhotoReader, shows: str) -> None:
+    """A print or a phone with the right face on it is refused as an attack, and no human is asked (B3)."""
+    enrol(installation, reader, "astronaut")
+    events = play(installation, Visit.model_validate({"shows": shows, "for_s": 6.0}))
+    assert kinds(events) == [
+        (EventType.SPOOF_SUSPECTED, Reason.LIVENESS_FAILED),
+        (EventType.ACCESS_DENIED, Reason.LIVENESS_FAILED),
+    ]
+    assert levels(installation) == [0]
+
+
+def test_live_stranger_cannot_lend_life_to_a_picture(installation: Installation, reader: PhotoReader) -> None:
+    """A live stranger who then shows a print of somebody enrolled gets neither in (B7)."""
+    enrol(installation, reader, "astronaut")
+    events = play(installation, Visit(face="official", for_s=1.2, pause_s=0.1), Visit(shows="print", pause_s=0.0))
+    assert EventType.ACCESS_GRANTED not in {one.event_type for one in events}
+    assert (EventType.ACCESS_DENIED, Reason.LIVENESS_FAILED) in kinds(events)
+    assert levels(installation) == [0]
+
+
+def test_one_visit_is_decided_once(installation: Installation, reader: PhotoReader) -> None:
+    """A face that stays is not decided about again before it has left or the cool-down is over."""
+    enrol(installation, reader, "astronaut")
+    assert kinds(play(installation, Visit(for_s=9))) == [(EventType.ACCESS_GRANTED, Reason.OK)]
+
+
+def test_leaving_arms_again(installation: Installation, reader: PhotoReader) -> None:
+    """Somebody who has left and comes back is let in again."""
+    enrol(installation, reader, "astronaut")
+    events = play(installation, Visit(for_s=4), Visit(for_s=4, pause_s=2.0))
+    assert kinds(events) == [(EventType.ACCESS_GRANTED, Reason.OK)] * 2
+
+
+def test_erased_person_is_a_stranger_at_once(installation: Installation, reader: PhotoReader) -> None:
+    """Somebody erased by another process between two visits is unknown at the second."""
+    person = enrol(installation, reader, "astronaut")
+
+    def erase(event: AuditEvent) -> None:
+        if event.event.event_type is EventType.ACCESS_GRANTED:
+            with Gallery(installation.gallery_file) as gallery:
+                gallery.remove(person)
+
+    events = play(installation, Visit(for_s=4), Visit(for_s=4, pause_s=2.0), on_event=erase)
+    assert kinds(events)[:2] == [
+        (EventType.ACCESS_GRANTED, Reason.OK),
+        (EventType.APPROVAL_REQUESTED, Reason.UNKNOWN_FACE),
+    ]
+
+
+def test_two_people_too_alike_are_referred(installation: Installation, reader: PhotoReader) -> None:
+    """Where a second person is within the margin of the first, a human is asked (B10)."""
+    embedding, _ = reader.read(read_photo(FACES / "astronaut.png"), "astronaut")
+    twin = np.random.default_rng(7).normal(size=embedding.vector.shape).astype(np.float32)
+    near = unit(embedding.vector + 0.3 * twin / np.linalg.norm(twin), embedding.model_id)
+    assert near is not None
+    with Gallery(installation.gallery_file) as gallery:
+        gallery.add("Ada", ADA, [(embedding, Grade.HIGH)])
+        gallery.add("Bea", ADA, [(near, Grade.HIGH)])
+    events = play(installation, Visit(for_s=7))
+    assert kinds(events)[0] == (EventType.APPROVAL_REQUESTED, Reason.AMBIGUOUS_MATCH)
+    assert levels(installation) == [0]
+
+
+def test_grant_is_written_down_before_the_door_moves(installation: Installation, reader: PhotoReader) -> None:
+    """When the grant is announced it is in the file already, and the line is still low."""
+    enrol(installation, reader, "astronaut")
+    seen: list[tuple[int, str]] = []
+
+    def look(event: AuditEvent) -> None:
+        if event.event.event_type is EventType.ACCESS_GRANTED:
+            with sqlite3.connect(f"file:{installation.audit_file}?mode=ro", uri=True) as db:
+                count = db.execute("SELECT count(*) FROM entry WHERE seq = ?", [event.seq]).fetchone()[0]
+            db.close()
+            seen.append((count, str(levels(installation))))
+
+    play(installation, Visit(for_s=4), on_event=look)
+    assert seen == [(1, "[0]")]
+
+
+def test_audit_that_cannot_be_written_keeps_the_door_shut(installation: Installation, reader: PhotoReader) -> None:
+    """A grant that cannot be written down opens nothing (F3)."""
+    enrol(installation, reader, "astronaut")
+    with AuditLog(installation.audit_file, "ostiary", "front"):
+        pass
+    blocker = sqlite3.connect(installation.audit_file, check_same_thread=False)
+    started = threading.Event()
+
+    def block(event: AuditEvent) -> None:
+        if event.event.event_type is EventType.STARTED:
+            blocker.execute("CREATE TRIGGER full BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+            blocker.commit()
+            started.set()
+
+    events = play(installation, Visit(for_s=4), on_event=block)
+    blocker.close()
+    assert started.is_set()
+    assert kinds(events) == []
+    assert levels(installation) == [0]
+
+
+def test_no_controller_no_grant(tmp_path: Path, reader: PhotoReader) -> None:
+    """Without a controller the right face is refused as degraded mode, in one event."""
+    installation = Installation(Settings(), tmp_path, None)
+    enrol(installation, reader, "astronaut")
+    events: list[AuditEvent] = []
+    camera = SimulatedCamera(Script(Scene(visits=(Visit(for_s=4),))), installation.settings.camera, paced=False)
+    Service(installation, camera, Hooks(on_event=events.append)).run()
+    assert kinds([one.event for one in events]) == [(EventType.ACCESS_DENIED, Reason.DEGRADED_MODE)]
+
+
+def test_audit_chain_holds_after_all_of_it(installation: Installation, reader: PhotoReader) -> None:
+    """The events of a run are the audit chain, in order, and it verifies."""
+    enrol(installation, reader, "astronaut")
+    events = play(installation, Visit(for_s=4), Visit(shows="print", for_s=4))
+    with AuditLog(installation.audit_file, "ostiary", "front") as log:
+        assert log.verify().ok
+        assert [one.event.event_type for one in log.read()] == [one.event_type for one in events]
+
+
+def test_broken_gallery_stops_the_start(installation: Installation) -> None:
+    """A database that is none stops the service with one line, before the camera is looked at."""
+    installation.gallery_file.write_bytes(b"not a database" * 300)
+    with pytest.raises(StorageError, match=r"gallery\.db"):
+        Service(installation)
+
+
+def test_camera_that_goes_and_comes_back(installation: Installation) -> None:
+    """A camera pulled out mid-stream is told within a second, the door keeps shut, and it recovers by itself (A2)."""
+    events: list[AuditEvent] = []
+    scene = installation.state / "empty.json"
+    scene.write_text(Scene().model_dump_json())
+    camera = SimulatedCamera(Script(Scene()), installation.settings.camera)
+    service = Service(installation.with_source(f"simulated:{scene}"), camera, Hooks(on_event=events.append))
+    pulled: list[datetime] = []
+
+    def pull() -> None:
+        pulled.append(datetime.now(UTC))
+        camera.unplugged = True
+
+    threading.Timer(0.5, pull).start()
+    stopper = threading.Timer(3.0, service.stop)
+    stopper.start()
+    service.run()
+    stopper.join()
+    told = [one.event for one in events if one.event.event_type in {EventType.CAMERA_FAULT, EventType.CAMERA_RESTORED}]
+    assert [one.event_type for one in told] == [EventType.CAMERA_FAULT, EventType.CAMERA_RESTORED]
+    assert (told[0].at - pulled[0]).total_seconds() <= 1.0
+    assert levels(installation) == [0]
