@@ -87,6 +87,8 @@ def test_a_missing_field_is_garbage(field: str) -> None:
     [
         b'{"v":1,"kind":"beat","kind":"beat"}',
         b'{"v":2,"kind":"beat"}',
+        b'{"v":1,"kind":"pulse","request_id":"r1","presentation_id":"p1","for_s":1e999,"deadline_s":1}',
+        b'{"v":1,"kind":"pulse","request_id":"r1","presentation_id":"p1","for_s":5,"deadline_s":1e999}',
         b'{"v":1,"kind":"beat","more":1}',
         b'{"v":1,"kind":"open"}',
         b'{"v":1,"kind":"state","request_id":"r1\\n"}',
@@ -97,7 +99,7 @@ def test_a_missing_field_is_garbage(field: str) -> None:
     ],
 )
 def test_nearly_right_is_garbage(line: bytes) -> None:
-    """A key twice, another version, a key too many, an unknown kind, an id with a newline: all garbage."""
+    """A key twice, another version, a number beyond a float, a key too many, an id with a newline: all garbage."""
     with pytest.raises(ProtocolError):
         read_request(line)
 
