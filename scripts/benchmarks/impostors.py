@@ -27,6 +27,7 @@ BLOCK = 512  # rows of templates compared at a time
 BINS = 20_000  # of cosine, -1..1, to find what is kept
 KEPT_SHARE = 4 * TAIL_FMR  # of the comparisons, the highest: what a resample of people may need
 RESAMPLES = 200
+MIN_PEOPLE = 20  # fewer cannot be drawn again with any sense
 SHOWN = (1e-3, 1e-4, 1e-5, 1e-6)
 
 
@@ -60,7 +61,9 @@ def run(
 
 def _fitted(kept: list[Picture], reading: Reading) -> tuple[Tail, tuple[float, float], Measured]:
     vectors = folders.matrix([reading.templates[picture.path] for picture in kept])
-    _, people = np.unique([picture.person for picture in kept], return_inverse=True)
+    names, people = np.unique([picture.person for picture in kept], return_inverse=True)
+    if names.size < MIN_PEOPLE:
+        raise UsageError(f"{names.size} people give no tail; at least {MIN_PEOPLE} are needed")
     try:
         pairs, scores, total = highest(vectors, people)
         measured = Measured(scores, total)

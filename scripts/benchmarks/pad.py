@@ -30,7 +30,6 @@ def run(folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "f
     print(f"AUC over all sources {area:.4f}; EER {100 * eer:.2f} % at {eer_at:.3f}, one threshold for all")
     print(f"not read (no face, or one under {min_face_px:g} px): {len(scores.not_read)} of {len(shots)} frames")
     report.name("broken pictures, left out", scores.broken)
-    worst = max(species, key=lambda label: species[label]["rate"] or 0.0, default=None)
     report.finish(
         {
             "bench": "pad",
@@ -41,7 +40,7 @@ def run(folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "f
             "bpcer_presentations": bona_fide["presentations"],
             "bpcer_upper95": bona_fide["upper95"],
             "apcer_by_species": species,
-            "worst_species": worst,
+            "worst_species": worst(species),
             "by_source": sources,
             "threshold": threshold,
             "n": len(scores.read),
@@ -85,8 +84,13 @@ def errors(scored: Sequence[Scored], threshold: float) -> dict[str, Any]:
         "ci95": report.interval(frames),
         "presentations": visits.n,
         "presentation_errors": visits.count,
-        "upper95": report.number(statistics.upper_bound(visits.count, visits.n)),
+        "upper95": round(statistics.upper_bound(visits.count, visits.n), 5),
     }
+
+
+def worst(species: dict[str, dict[str, Any]]) -> str | None:
+    """Return the species accepted most often, of equals the one less is known about; None for no attacks."""
+    return max(species, key=lambda label: (species[label]["rate"] or 0.0, species[label]["upper95"]), default=None)
 
 
 def by_source(read: Sequence[Scored], not_read: Sequence[Shot], threshold: float) -> dict[str, dict[str, Any]]:
@@ -121,8 +125,8 @@ def _show(
     title = f"Bona fide from {threshold:g} on; a visit (source, subject, session) by the median of its frames"
     # A source's own figures stand beside its first row.
     report.show(title, columns, [(*row, *extra.pop(row[0], ("", ""))) for row in rows])
-    worst = max(species, key=lambda label: species[label]["rate"] or 0.0, default=None)
-    print(f"worst species: {worst}" if worst else "no attacks among the frames")
+    if (label := worst(species)) is not None:
+        print(f"worst species: {label}, {100 * species[label]['upper95']:.1f} % of visits at most")
 
 
 def _row(source: str, figure: str, rate: dict[str, Any]) -> list[str]:

@@ -58,7 +58,7 @@ class Measured:
 
 def fit(measured: Measured) -> Tail:
     """Return the exponential from FMR 1e-3 on. Raises ValueError for fewer comparisons than give a tail."""
-    if measured.total * TAIL_FMR < MIN_BEYOND:
+    if not measured.scores.size or measured.total * TAIL_FMR < MIN_BEYOND:
         least = MIN_BEYOND / TAIL_FMR
         raise ValueError(f"{measured.total:.0f} comparisons give no tail; at least {least:.0f} are needed")
     start = math.ceil(measured.threshold(TAIL_FMR) * 1e4 - 1e-9) / 1e4  # as it will be written
