@@ -61,12 +61,15 @@ class PrivateBroker:
 def private_broker(folder: Path, kind: Kind | None = None, port: int | None = None) -> Iterator[PrivateBroker]:
     """Run a broker that listens on 127.0.0.1 for one user with a random password; it ends with the block.
 
-    `folder` exists and is private; the broker's settings, password and log are written there. Without `kind`,
-    Debian's mosquitto is taken, or the Python package amqtt where there is none; without `port`, a free one.
+    `folder` exists and is private; the broker's settings, password and log are written there, and a password of
+    an earlier run is kept, so that clients come back. Without `kind`, Debian's mosquitto is taken, or the Python
+    package amqtt where there is none; without `port`, a free one.
     Raises BrokerError where there is neither, or it does not start.
     """
     kind = kind or _available()
-    password_file = _write(folder / "broker.password", secrets.token_urlsafe(16))
+    password_file = folder / "broker.password"
+    if not password_file.exists():
+        _write(password_file, secrets.token_urlsafe(16))
     process, settings = _started(folder, kind, password_file, port)
     try:
         yield PrivateBroker(kind, settings, process.pid)

@@ -301,6 +301,17 @@ def check_broker(settings: MqttSettings, timeout_s: float) -> None:
         connection.close()
 
 
+class _TidySocket(ssl.SSLSocket):
+    """A socket that closes where the handshake fails; paho forgets it open there (seen with 2.2)."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def _password(settings: MqttSettings) -> str | None:
     if not settings.password_file:
         return None
@@ -321,6 +332,7 @@ def _tls(settings: MqttSettings) -> ssl.SSLContext | None:
     except OSError as fault:
         raise ConfigError(f"mqtt.ca_file {settings.ca_file} cannot be used: {_in_words(fault)}") from fault
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _TidySocket
     return context
 
 
