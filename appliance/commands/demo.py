@@ -22,7 +22,7 @@ from appliance.demo.sheet import ContactSheet
 from appliance.demo.story import Story, Watcher, summary
 from appliance.door.child import simulated_controller
 from appliance.drivers.camera import open_camera
-from appliance.drivers.mqtt import AttendantClient
+from appliance.attendant_client import AttendantClient
 from appliance.drivers.photo import encode_png
 from appliance.drivers.scene import Scene
 from appliance.drivers.simulated import Script, SimulatedCamera
@@ -63,7 +63,7 @@ def _stage(output: Path, console: Console) -> Iterator[tuple[Installation, Atten
     """Set up broker, controller and attendant on a fresh state folder."""
     state = output / "state"
     shutil.rmtree(state, ignore_errors=True)
-    state.mkdir(mode=0o700, parents=True)
+    (state / "broker").mkdir(mode=0o700, parents=True)
     with contextlib.ExitStack() as closing:
         broker = closing.enter_context(private_broker(state / "broker"))
         console.print(f"broker: {broker.kind} on {broker.host}:{broker.port}, this machine only", highlight=False)
@@ -79,7 +79,7 @@ def _installation(state: Path, broker: PrivateBroker) -> Installation:
             "device": {"id": "demo", "door": "front"},
             "camera": {"source": "simulated"},
             "door": {"unlock_s": 2.0},
-            "mqtt": broker.settings(),
+            "mqtt": broker.settings,
         }
     )
     return Installation(settings, state.absolute(), None)
@@ -92,12 +92,8 @@ def _attendant(installation: Installation) -> Iterator[AttendantClient]:
     with Registry(installation.clients_file) as registry:
         registry.add(ATTENDANT, Role.ADMIN, public)
     settings = installation.settings
-    client = AttendantClient(settings.mqtt, settings.device.id, ATTENDANT, read_key(key_file))
-    client.connect(10.0)
-    try:
+    with AttendantClient(settings.mqtt, settings.device.id, ATTENDANT, read_key(key_file)) as client:
         yield client
-    finally:
-        client.close()
 
 
 @contextlib.contextmanager
@@ -166,7 +162,7 @@ def _answer_next(client: AttendantClient, watcher: Watcher) -> None:
     watcher.say(f"ticket {ticket.ticket_id[:8]}: {ticket.reason}", "cyan")
     reply = click.prompt("open? [y]es, [n]o, yes and [e]nrol", default="n") if sys.stdin.isatty() else "n"
     answer = client.answer(ticket.ticket_id, approve=reply[:1] in {"y", "e"})
-    if reply[:1] == "e" and not answer.error:
+    if reply[:1] == "e" and answer.ok:
         name = click.prompt("name of the person, who consents to be recognised")
         answer = client.send("person.add", {"name": name, "consent_by": name, "ticket_id": ticket.ticket_id})
     watcher.say(f"attendant: {answer.error or 'done'}", "cyan")

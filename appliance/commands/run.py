@@ -76,6 +76,8 @@ def _first_camera(installation: Installation, *, named: bool) -> Camera | None:
 
 def _hooks(*, as_json: bool) -> Hooks:
     systemd = SystemdNotifier()
+    if systemd.socket is not None:
+        systemd.socket.settimeout(0)  # a service manager that does not listen must not stop the loop
     return Hooks(
         on_event=_print_json if as_json else _print_line,
         on_ready=lambda: systemd.notify("READY=1"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from appliance.demo.sheet import ContactSheet
-    from appliance.drivers.mqtt import AttendantClient
+    from appliance.attendant_client import Asked, AttendantClient
     from appliance.drivers.simulated import Script
     from appliance.records import AuditEvent
 
@@ -94,26 +94,33 @@ class Story:
         return all(chapter.as_expected for chapter in self.chapters)
 
     def _refused(self) -> None:
-        self._enter("1. an unknown visitor", Visit(for_s=4.5, pause_s=0.3))
-        asked = self._watcher.expect(EventType.APPROVAL_REQUESTED)
-        ticket = self._attendant.next_ticket(PATIENCE_S)
-        self._watcher.say(f"attendant sees ticket {ticket.ticket_id[:8]} ({ticket.reason}) and answers no", "cyan")
+        title = "1. unknown visitor, attendant refuses"
+        asked, ticket = self._ask(title, Visit(for_s=4.5, pause_s=0.3), "no")
         self._attendant.answer(ticket.ticket_id, approve=False)
-        done = self._watcher.expect(*SETTLED)
-        self._close("1. unknown visitor, attendant refuses", asked, done, Reason.OPERATOR_DENIED)
+        self._close(title, asked, self._watcher.expect(*SETTLED), Reason.OPERATOR_DENIED)
 
     def _approved(self) -> None:
-        self._enter("2. the visitor comes again", Visit(for_s=6.5))
-        asked = self._watcher.expect(EventType.APPROVAL_REQUESTED)
-        ticket = self._attendant.next_ticket(PATIENCE_S)
-        self._watcher.say(f"attendant sees ticket {ticket.ticket_id[:8]} ({ticket.reason}) and answers yes", "cyan")
+        title = "2. comes again, attendant approves"
+        asked, ticket = self._ask(title, Visit(for_s=6.5), "yes")
         self._attendant.answer(ticket.ticket_id, approve=True)
-        done = self._watcher.expect(*SETTLED)
-        self._close("2. comes again, attendant approves", asked, done, Reason.OK)
+        self._close(title, asked, self._watcher.expect(*SETTLED), Reason.OK)
         self._watcher.say("the visitor consents and is enrolled from this visit", "cyan")
         name = {"name": "Visitor", "consent_by": "Visitor", "ticket_id": ticket.ticket_id}
-        self._attendant.send("person.add", name)
+        reply = self._attendant.send("person.add", name)
+        if not reply.ok:
+            raise RefusedError(f"the visitor was not enrolled: {reply.error}")
         self._watcher.expect(EventType.ENROLLED)
+
+    def _ask(self, title: str, visit: Visit, answer: str) -> tuple[AuditEvent, Asked]:
+        """Return the event and the ticket of a visit that a human is asked about."""
+        self._enter(title, visit)
+        asked = self._watcher.expect(EventType.APPROVAL_REQUESTED)
+        ticket = self._attendant.next_ticket(PATIENCE_S)
+        if ticket is None:
+            raise RefusedError(f"no ticket reached the attendant within {PATIENCE_S:.0f} s")
+        line = f"attendant sees ticket {ticket.ticket_id[:8]} ({ticket.reason}) and answers {answer}"
+        self._watcher.say(line, "cyan")
+        return asked, ticket
 
     def _chapter(self, title: str, visit: Visit, kind: EventType, reason: Reason) -> None:
         self._enter(title, visit)

@@ -1,0 +1,128 @@
+"""Writes docs/reference.md: every command, configuration key, topic, event, reason and hint, from the code itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from appliance.cli import COMMANDS, root
+from appliance.config import Settings
+from appliance.contract import EventType, Hint, Reason, Role, Topic
+from appliance.envelope import VERB_ROLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
+
+
+def page() -> str:
+    """Return the whole page."""
+    parts = [
+        "# Reference\n\nWritten by `scripts/reference` from the code; a test fails when it is out of date.\n",
+        "## Commands\n\nEvery command takes `--config FILE` (`/etc/ostiary/appliance.toml`) and `--state DIR` "
+        "(`/var/lib/ostiary`), except `demo`. Exit codes: 0 done, 1 refused, 2 usage, 3 hardware.\n",
+        *_commands(),
+        "## Configuration: `appliance.toml`\n\nEvery key has a default. An unknown key, a wrong type or a value out "
+        "of range stops the start with the key's name.\n",
+        _table(("key", "allowed", "default"), _keys(Settings)),
+        "## MQTT topics below `ostiary/<device_id>/`\n\nPayloads and the command envelope: [mqtt.md](mqtt.md).\n",
+        _list(Topic),
+        "Verbs below `cmd/` and the roles that may use them:\n",
+        _table(("verb", "roles"), _verbs()),
+        "## Events\n\nThe closed list of `event_type`. Those that nothing sends yet are marked in "
+        "[audit.md](audit.md).\n",
+        _list(EventType),
+        "## Reasons\n\nThe closed list of `reason`.\n",
+        _list(Reason),
+        "## Hints\n\nAll that the door itself may say to a visitor.\n",
+        _list(Hint),
+        "## Roles\n",
+        _list(Role),
+    ]
+    return "\n".join(parts)
+
+
+def _commands() -> Iterator[str]:
+    context = click.Context(root)
+    for name in COMMANDS:
+        command = root.get_command(context, name)
+        if command is not None:
+            yield from _command(f"ostiary {name}", command)
+
+
+def _command(name: str, command: click.Command) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for verb, child in command.commands.items():
+            yield from _command(f"{name} {verb}", child)
+        return
+    shared = {"config_file", "state"}
+    rows = [
+        (f"`{' '.join(one.opts)}`" if isinstance(one, click.Option) else f"`{one.human_readable_name}`", _help(one))
+        for one in command.params
+        if one.name not in shared
+    ]
+    yield f"### `{name}`\n\n{(command.help or '').strip()}\n"
+    if rows:
+        yield _table(("argument", "meaning"), rows)
+
+
+def _help(parameter: click.Parameter) -> str:
+    return (parameter.help or "") if isinstance(parameter, click.Option) else "required" if parameter.required else ""
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    for name, info in model.model_fields.items():
+        section = info.annotation
+        if isinstance(section, type) and hasattr(section, "model_fields"):
+            yield from _keys(section, f"{prefix}{name}.")
+        else:
+            yield f"`{prefix}{name}`", _allowed(info), f"`{info.default!r}`"
+
+
+def _allowed(info: FieldInfo) -> str:
+    choices = get_args(info.annotation)
+    if choices:
+        return " or ".join(f"`{choice}`" for choice in choices)
+    words = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}", "pattern": "matching `{}`"}
+    bounds = [
+        phrase.format(getattr(rule, limit))
+        for rule in info.metadata
+        for limit, phrase in words.items()
+        if getattr(rule, limit, None) is not None
+    ]
+    kind = info.annotation.__name__ if isinstance(info.annotation, type) else str(info.annotation)
+    return ", ".join([{"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}[kind], *bounds])
+
+
+def _verbs() -> Iterator[tuple[str, str]]:
+    for verb, roles in VERB_ROLES.items():
+        yield f"`{verb}`", ", ".join(sorted(role.value for role in roles))
+
+
+def _list(words: Iterable[object]) -> str:
+    return " ".join(f"`{word}`" for word in words) + "\n"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
+
+
+def main() -> None:
+    """Write the page, or with --check exit 1 where it differs."""
+    if sys.argv[1:] == ["--check"]:
+        if PAGE.read_text(encoding="utf-8") != page():
+            sys.exit("reference: docs/reference.md is out of date; run scripts/reference")
+        return
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
