@@ -91,6 +91,7 @@ class Story:
         failed = Reason.LIVENESS_FAILED
         self._chapter("4. a print of the same face", Visit(shows="print"), EventType.ACCESS_DENIED, failed)
         self._chapter("5. the same face on a phone", Visit(shows="phone"), EventType.ACCESS_DENIED, failed)
+        self._script.wait_until_empty()
         return all(chapter.as_expected for chapter in self.chapters)
 
     def _refused(self) -> None:

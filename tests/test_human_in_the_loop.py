@@ -1,0 +1,202 @@
+"""A human decides over a real broker: real reader, real controller, simulated camera and lock."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.attendant_client import AttendantClient
+from appliance.clients import Registry, new_key, read_key
+from appliance.commands.options import Installation
+from appliance.config import AttendantSettings, DeviceSettings, DoorSettings, Settings
+from appliance.contract import EventType, Reason, Role
+from appliance.door.child import simulated_controller
+from appliance.drivers.scene import Scene, Visit
+from appliance.drivers.simulated import Script, SimulatedCamera
+from appliance.drivers.simulated_door import SimulatedDoorObserver
+from appliance.people.gallery import Gallery
+from appliance.service import Hooks, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from appliance.attendant_client import Asked
+    from appliance.broker import PrivateBroker
+    from appliance.records import AuditEvent, Event
+
+PATIENCE_S = 20.0
+
+
+class Door:
+    """A door with somebody in reach: the reader in a thread, an attendant, and the visitors of a script."""
+
+    def __init__(self, installation: Installation, client: AttendantClient) -> None:
+        self.installation = installation
+        self.client = client
+        self.script = Script(Scene())
+        self.events: list[Event] = []
+        self._heard: queue.Queue[Event] = queue.Queue()
+
+    def hear(self, sealed: AuditEvent) -> None:
+        """Take an event in from the loop's thread."""
+        self.events.append(sealed.event)
+        self._heard.put(sealed.event)
+
+    def expect(self, kind: EventType) -> Event:
+        """Return the next event of the kind; fails after a while without one."""
+        end_s = time.monotonic() + PATIENCE_S
+        while True:
+            event = self._heard.get(timeout=max(0.01, end_s - time.monotonic()))
+            if event.event_type is kind:
+                return event
+
+    def ticket(self) -> Asked:
+        """Return the next ticket that reaches the attendant."""
+        ticket = self.client.next_ticket(PATIENCE_S)
+        assert ticket is not None
+        return ticket
+
+    def levels(self) -> list[int]:
+        """Return every level the lock's line was driven to."""
+        return [level for _, level, _ in SimulatedDoorObserver(self.installation.state / "simulated-door").history()]
+
+
+@pytest.fixture
+def door(tmp_path: Path, broker: PrivateBroker) -> Iterator[Door]:
+    """Give a running door whose tickets live four seconds."""
+    settings = Settings(
+        device=DeviceSettings(id=f"door-{tmp_path.name[-20:].replace('_', '-')}"),
+        door=DoorSettings(unlock_s=1.0),
+        attendant=AttendantSettings(ticket_s=4.0),
+        mqtt=broker.settings,
+    )
+    public = new_key(tmp_path / "desk.key")
+    plain = Installation(settings, tmp_path, None)
+    with Registry(plain.clients_file) as registry:
+        registry.add("desk", Role.ADMIN, public)
+    with simulated_controller(tmp_path) as socket, contextlib.ExitStack() as closing:
+        key = read_key(tmp_path / "desk.key")
+        client = closing.enter_context(AttendantClient(settings.mqtt, settings.device.id, "desk", key))
+        door = Door(plain.with_controller(socket), client)
+        closing.callback(_start(door))
+        door.expect(EventType.STARTED)
+        end_s = time.monotonic() + PATIENCE_S
+        while not client.send("status", {}, 0.5).ok:  # the door's own connection may still be on its way
+            assert time.monotonic() < end_s
+        yield door
+
+
+def _start(door: Door) -> Callable[[], None]:
+    stop = threading.Event()
+
+    def work() -> None:
+        camera = SimulatedCamera(door.script, door.installation.settings.camera)
+        service = Service(door.installation, camera, Hooks(on_event=door.hear, on_turn=lambda: _end(service, stop)))
+        service.link.connect(5.0)
+        service.run()
+
+    thread = threading.Thread(target=work, name="loop")
+    thread.start()
+
+    def end() -> None:
+        stop.set()
+        thread.join(PATIENCE_S)
+
+    return end
+
+
+def _end(service: Service, stop: threading.Event) -> None:
+    if stop.is_set():
+        service.stop()
+
+
+def test_approval_opens_once(door: Door) -> None:
+    """An approved visitor is let in once; the same answer again has no effect (D12, D15)."""
+    door.script.play(Visit(for_s=8, pause_s=0.1))
+    ticket = door.ticket()
+    assert ticket.reason is Reason.UNKNOWN_FACE
+    assert ticket.candidates == ()
+    assert ticket.image is not None
+    assert door.client.answer(ticket.ticket_id, approve=True).ok
+    assert door.expect(EventType.ACCESS_GRANTED).method == "attendant"
+    assert door.client.answer(ticket.ticket_id, approve=True).error == "already_answered"
+    door.expect(EventType.DOOR_LOCKED)
+    assert door.levels() == [0, 1, 0]
+
+
+def test_refusal_keeps_shut(door: Door) -> None:
+    """A refused visitor stays outside, and the ticket cannot be turned round afterwards."""
+    door.script.play(Visit(for_s=5, pause_s=0.1))
+    ticket = door.ticket()
+    assert door.client.answer(ticket.ticket_id, approve=False).ok
+    assert door.expect(EventType.ACCESS_DENIED).reason is Reason.OPERATOR_DENIED
+    assert door.client.answer(ticket.ticket_id, approve=True).error == "already_answered"
+    assert door.levels() == [0]
+
+
+def test_silence_is_a_refusal(door: Door) -> None:
+    """A ticket that nobody answers in time ends as a denial, and a late yes opens nothing (D14)."""
+    door.script.play(Visit(for_s=9, pause_s=0.1))
+    ticket = door.ticket()
+    assert door.expect(EventType.ACCESS_DENIED).reason is Reason.OPERATOR_TIMEOUT
+    assert door.client.answer(ticket.ticket_id, approve=True).error == "ticket_expired"
+    assert door.levels() == [0]
+
+
+def test_yes_after_the_visitor_left_opens_nothing(door: Door) -> None:
+    """An approval works only while that visit is before the camera (D14)."""
+    door.script.play(Visit(for_s=2.2, pause_s=0.1))
+    ticket = door.ticket()
+    door.script.wait_until_empty()
+    assert door.client.answer(ticket.ticket_id, approve=True).error == "visitor_gone"
+    assert door.levels() == [0]
+
+
+def test_yes_for_one_visitor_does_not_let_in_the_next(door: Door) -> None:
+    """An answer for the first visitor's ticket never opens for somebody else who stands there now (D15)."""
+    door.script.play(Visit(for_s=1.8, pause_s=0.1))
+    door.script.play(Visit(for_s=6, pause_s=0.0, face="official"))
+    first = door.ticket()
+    second = door.ticket()
+    reply = door.client.answer(first.ticket_id, approve=True)
+    assert reply.error == "other_visitor"
+    assert first.presentation_id != second.presentation_id
+    assert door.levels() == [0]
+
+
+def test_approved_visitor_can_be_enrolled_with_consent(door: Door) -> None:
+    """Who was approved and consents is enrolled from that visit, once, and is known afterwards (J5)."""
+    door.script.play(Visit(for_s=6, pause_s=0.1))
+    ticket = door.ticket()
+    args = {"name": "Ada", "ticket_id": ticket.ticket_id}
+    assert not door.client.send("person.add", args | {"consent_by": "Ada"}).ok
+    assert door.client.answer(ticket.ticket_id, approve=True).ok
+    assert "consent_by" in door.client.send("person.add", args).error
+    assert door.client.send("person.add", args | {"consent_by": "Ada"}).ok
+    assert not door.client.send("person.add", args | {"consent_by": "Ada"}).ok
+    with Gallery(door.installation.gallery_file) as gallery:
+        assert [person.name for person in gallery.people()] == ["Ada"]
+    assert door.expect(EventType.ENROLLED).actor is not None
+
+
+def test_stranger_leaves_no_biometrics(door: Door) -> None:
+    """Whoever is refused is in no table and no file of the state folder afterwards, only as an event."""
+    door.script.play(Visit(for_s=3.5, pause_s=0.1))
+    door.client.answer(door.ticket().ticket_id, approve=False)
+    door.expect(EventType.ACCESS_DENIED)
+    with Gallery(door.installation.gallery_file) as gallery:
+        assert gallery.people() == ()
+    assert not [path for path in door.installation.state.rglob("*") if path.suffix in {".jpg", ".png", ".npy"}]
+
+
+def test_status_tells_health_to_every_role(door: Door) -> None:
+    """`status` answers with words and counts."""
+    reply = door.client.send("status", {})
+    assert reply.ok
+    assert reply.result["controller"] == "ok"
