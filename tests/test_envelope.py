@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import random
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.attendant import NotTaken
 from appliance.clients import Registry, public_text
 from appliance.contract import MAX_COMMAND_BYTES, Role, Topic, topic
 from appliance.envelope import (
@@ -24,9 +26,6 @@ from appliance.envelope import (
     sign,
     signed_bytes,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOW = 1_800_000_000.5
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -346,3 +345,16 @@ def _mutated(chance: random.Random) -> bytes:
             piece = (b"", bytes(payload[end - 5 : end]), chance.randbytes(end - start), b'{"', b"9", b"\\u0000")
             payload[start:end] = chance.choice(piece)
     return bytes(payload)
+
+
+def test_the_document_knows_every_word_and_its_example_is_true() -> None:
+    """docs/mqtt.md: each verb, role and refusal stands there, and the known answer opens and verifies."""
+    text = (Path(__file__).parent.parent / "docs" / "mqtt.md").read_text()
+    for verb, roles in VERB_ROLES.items():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{verb}`"))
+        assert {role for role in Role if role.value in row} == roles
+    assert [word for word in [*Fault, *NotTaken] if f"`{word}`" not in text] == []
+    shown = dict(line.split(maxsplit=1) for line in text.splitlines() if line.startswith(("signed {", "sent   {")))
+    assert public_text(KEY) in text
+    assert signed_bytes(json.loads(shown["sent"]), APPROVE, "front").decode() == shown["signed"]
+    assert isinstance(receive(shown["sent"].encode(), now=1_800_000_001), Command)

@@ -1,0 +1,126 @@
+"""The part of the service that attendants meet: a link, a desk and a registry, turned by a thread of its own."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from appliance.attendant import Approved, Denied, Desk, Ticket, Verdict, reply_payload, result_payload, ticket_payload
+from appliance.clients import Registry
+from appliance.contract import Reason, Topic
+from appliance.drivers.mqtt import Incoming, MqttLink
+from appliance.envelope import Refusal, open_envelope
+from tests.broker import QUICK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from appliance.config import MqttSettings
+
+
+class Doorway:
+    """Answers commands as the service does, and keeps what it decided."""
+
+    def __init__(self, settings: MqttSettings, clients_file: Path, ticket_s: float) -> None:
+        self.inbox: queue.Queue[Incoming] = queue.Queue(maxsize=64)
+        self.link = MqttLink(settings, "front", self.inbox, QUICK)
+        self.desk = Desk(ticket_s)
+        self.clients_file = clients_file
+        self.present: str | None = None
+        self.verdicts: list[Verdict] = []
+        self.refusals: list[Refusal] = []
+        self._turns = threading.Lock()
+        self._stopping = threading.Event()
+        self.thread = threading.Thread(target=self._run, name="doorway")
+
+    def ask(self, visit: str, reason: Reason = Reason.UNKNOWN_FACE) -> Ticket:
+        """Let somebody stand there whom the machine does not decide about."""
+        with self._turns:
+            self.present = visit
+            ticket = self.desk.open(
+                presentation_id=visit,
+                reason=reason,
+                candidates=("ada", "bob"),
+                liveness="live",
+                quality="high",
+                crop=b"\xff\xd8 " + visit.encode(),
+                now_s=time.monotonic(),
+            )
+            self.link.publish(Topic.APPROVAL_IMAGE, ticket.crop)
+            self.link.publish(Topic.APPROVAL_REQUEST, json.dumps(ticket_payload(ticket, "front")))
+            return ticket
+
+    def _run(self) -> None:
+        with Registry(self.clients_file) as registry:
+            while not self._stopping.is_set():
+                try:
+                    incoming = self.inbox.get(timeout=0.05)
+                except queue.Empty:
+                    incoming = None
+                with self._turns:
+                    if incoming is not None:
+                        self._command(incoming, registry)
+                    for ticket in self.desk.expire(time.monotonic()):
+                        self._result(ticket, Reason.OPERATOR_TIMEOUT, "")
+
+    def _command(self, incoming: Incoming, registry: Registry) -> None:
+        command = open_envelope(
+            incoming.payload,
+            topic=incoming.topic,
+            device_id="front",
+            retained=incoming.retained,
+            now=time.time(),
+            keys=registry.find,
+            nonces=registry,
+        )
+        if isinstance(command, Refusal):
+            self.refusals.append(command)
+            if command.client_id:
+                self._reply(command.client_id, command.request_id, command.why)
+            return
+        if command.verb == "status":
+            self._reply(command.client_id, command.request_id, "")
+            return
+        verdict = self.desk.answer(
+            str(command.args.get("ticket_id", "")),
+            approve=command.verb == "approve",
+            now_s=time.monotonic(),
+            present=self.present,
+        )
+        self.verdicts.append(verdict)
+        if isinstance(verdict, Approved | Denied):
+            reason = Reason.OK if isinstance(verdict, Approved) else Reason.OPERATOR_DENIED
+            self._result(verdict.ticket, reason, command.client_id)
+            self._reply(command.client_id, command.request_id, "")
+        else:
+            self._reply(command.client_id, command.request_id, verdict.why)
+
+    def _result(self, ticket: Ticket, reason: Reason, by: str) -> None:
+        self.link.publish(Topic.APPROVAL_RESULT, json.dumps(result_payload(ticket, reason, by, datetime.now(UTC))))
+
+    def _reply(self, client_id: str, request_id: str, error: str) -> None:
+        self.link.publish(Topic.REPLY, json.dumps(reply_payload(request_id, error)), leaf=client_id)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+        self.thread.join(5)
+
+
+@contextmanager
+def doorway(settings: MqttSettings, clients_file: Path, ticket_s: float = 10.0) -> Iterator[Doorway]:
+    """Give a connected doorway `front`."""
+    door = Doorway(settings, clients_file, ticket_s)
+    with door.link:
+        door.link.check(5)
+        door.thread.start()
+        try:
+            yield door
+        finally:
+            door.stop()
