@@ -33,7 +33,7 @@ VERB_ROLES: Mapping[str, frozenset[Role]] = MappingProxyType(
         "approve": frozenset({Role.OPERATOR, Role.ADMIN}),
         "deny": frozenset({Role.OPERATOR, Role.ADMIN}),
         "person.add": frozenset({Role.ENROLLER, Role.ADMIN}),
-            "status": frozenset(Role),
+        "status": frozenset(Role),
     }
 )
 

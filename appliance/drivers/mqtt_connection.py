@@ -278,9 +278,7 @@ class Connection:
         self._connected.set()
         _log.info("connected to broker %s:%d", self._settings.host, self._settings.port)
 
-    def _on_publish(
-        self, _client: Client, _userdata: object, mid: int, _code: ReasonCode, _properties: object
-    ) -> None:
+    def _on_publish(self, _client: Client, _userdata: object, mid: int, _code: ReasonCode, _properties: object) -> None:
         self._waiting.pop(mid, None)
 
     def _on_arrival(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
