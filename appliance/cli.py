@@ -46,7 +46,8 @@ def root() -> None:
 def main() -> None:
     """Run the command line; a fault ends as one line on standard error and its exit code."""
     try:
-        root(standalone_mode=False)
+        code = root(standalone_mode=False)  # what a command exits with comes back as its value
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as fault:
         fault.show()
         sys.exit(fault.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -68,7 +69,7 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
         for one in command.params
         if one.name not in shared
     ]
-    yield f"### `{name}`\n\n{(command.help or '').strip()}\n"
+    yield f"### `{name}`\n\n{inspect.cleandoc(command.help or '')}\n"
     if rows:
         yield _table(("argument", "meaning"), rows)
 
