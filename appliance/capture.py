@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from appliance.errors import CameraError
+from appliance.errors import CameraError, CameraStalledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from appliance.drivers.camera import Camera
     from appliance.records import Frame
@@ -22,6 +25,8 @@ _LAST_RETRY_S = 5.0
 BLIND_CONTRAST = 3.0  # luma levels; a lens cap measures 2 to 3 with sensor noise, the dullest room more than 10
 STUCK_WORDS = "sends the same picture again and again"
 BLIND_WORDS = "sees nothing: all dark, all bright or covered"
+LATE_WORDS = "sends frames whose time does not rise"
+MAX_LATE = 15  # frames in a row: one second at the usual rate
 
 
 @dataclass(slots=True)
@@ -39,37 +44,42 @@ class FrameWatch:
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s
-        self._last: Frame | None = None
-        self._changed_at_s = 0.0
-        self._saw_at_s = 0.0
+        self._last_s = -math.inf
+        self._late = 0  # frames in a row whose time did not rise
+        self._pixels: NDArray[np.uint8] | None = None
+        self._changed_at_s = self._saw_at_s = 0.0
         self.counters = Counters()
 
     def accept(self, frame: Frame) -> bool:
         """Tell whether the frame may be handed on: later than the one before, and not the same picture."""
-        last, self._last = self._last, frame
-        if last is None:
-            self._changed_at_s = self._saw_at_s = frame.captured_at_s
-            return True
-        if not frame.captured_at_s > last.captured_at_s:
+        at_s = frame.captured_at_s
+        if not self._last_s < at_s < math.inf:  # NaN lands here too
             self.counters.out_of_order += 1
-            self._last = last
+            self._late += 1
             return False
+        if self._last_s == -math.inf:
+            self._changed_at_s = self._saw_at_s = at_s
+        self._last_s, self._late = at_s, 0
         if _contrast(frame) > BLIND_CONTRAST:
-            self._saw_at_s = frame.captured_at_s
-        if frame.pixels.shape == last.pixels.shape and np.array_equal(frame.pixels, last.pixels):
+            self._saw_at_s = at_s
+        before, self._pixels = self._pixels, frame.pixels
+        if before is not None and np.array_equal(frame.pixels, before):
             self.counters.repeated += 1
             return False
-        self._changed_at_s = frame.captured_at_s
+        self._changed_at_s = at_s
         return True
 
     def fault(self) -> str:
         """Return what is wrong with the picture in words, "" for nothing; told after the patience has run out."""
-        if self._last is None:
-            return ""
-        now_s = self._last.captured_at_s
-        if now_s - self._changed_at_s >= self._patience_s:
-            return STUCK_WORDS
-        return BLIND_WORDS if now_s - self._saw_at_s >= self._patience_s else ""
+        if self._late >= MAX_LATE:
+            return LATE_WORDS
+        if self._last_s - self._saw_at_s >= self._patience_s:
+            return BLIND_WORDS  # first: a lens cap before a good sensor gives the same black again and again
+        return STUCK_WORDS if self._last_s - self._changed_at_s >= self._patience_s else ""
+
+    def begin_again(self) -> None:
+        """Forget the time, as the camera was opened again; not the picture, which may still be stuck."""
+        self._last_s, self._late = -math.inf, 0
 
 
 def _contrast(frame: Frame) -> float:
@@ -140,12 +150,12 @@ class Capture:
             try:
                 if self._camera is None:
                     self._camera = self._opener()
-                self._read_on(self._camera)
-                pause_s = _FIRST_RETRY_S
+                if self._read_on(self._camera):
+                    pause_s = _FIRST_RETRY_S
             except CameraError as fault:
                 if self._camera is not None and not self._camera.live:
                     self._end(fault)
-                    return
+                    continue
                 self._let_go(str(fault))
                 with self._ready:
                     self._ready.wait_for(lambda: self._stopping, pause_s)
@@ -154,16 +164,20 @@ class Capture:
             self._camera.close()
             self._camera = None
 
-    def _read_on(self, camera: Camera) -> None:
-        """Hand on one frame."""
+    def _read_on(self, camera: Camera) -> bool:
+        """Hand on one frame; tell whether it was fit to be. Raises CameraError where the camera must be reopened."""
         frame = camera.read()
         if frame is None:
             self._end(None)
-            return
+            return True
         accepted = self._watch.accept(frame) or not camera.live
+        words = self._watch.fault() if camera.live else ""
+        if words in {STUCK_WORDS, LATE_WORDS}:
+            raise CameraStalledError(f"camera {words}")
         with self._ready:
             self._heard_s = time.monotonic()
-            self._fault = f"camera {words}" if camera.live and (words := self._watch.fault()) else ""
+            if words or accepted:  # a picture that was stuck before it was reopened must change first
+                self._fault = f"camera {words}" if words else ""
             if not camera.live:
                 self._ready.wait_for(lambda: self._frame is None or self._stopping)
             elif self._frame is not None and accepted:
@@ -171,6 +185,7 @@ class Capture:
             if accepted:
                 self._frame = frame
                 self._ready.notify_all()
+        return accepted
 
     def _end(self, fault: CameraError | None) -> None:
         with self._ready:
@@ -181,6 +196,8 @@ class Capture:
         if self._camera is not None:
             self._camera.close()
             self._camera = None
+        self._watch.begin_again()
         self._watch.counters.reopened += 1
         with self._ready:
             self._fault = fault
+            self._frame = None  # nothing is decided on what was seen before

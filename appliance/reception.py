@@ -157,7 +157,7 @@ class Reception:
         return references
 
     def _is_settled(self, visit: Presentation) -> bool:
-        """Tell whether this visit was decided about: a new face is not, the same one is until it left or cooled down."""
+        """Tell whether this visit was decided about; the same face is until it has left or cooled down."""
         last, seen_at_s = self._settled, visit.latest.frame.captured_at_s
         if last is None:
             return False

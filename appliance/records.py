@@ -35,6 +35,7 @@ class Frame:
     pixels: NDArray[np.uint8]  # (H, W, 3) RGB, read-only
     captured_at_s: float  # monotonic clock; a recording counts its own time
     sequence: int  # rises by one a frame; gaps are dropped frames
+    small: NDArray[np.uint8] | None = None  # (h, w, 3) RGB of the same view and moment, where the camera makes one
 
 
 @dataclass(frozen=True, slots=True, eq=False)

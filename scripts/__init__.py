@@ -1,0 +1,1 @@
+"""The project's own tools; each command beside this file runs one of them."""

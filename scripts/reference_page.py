@@ -23,22 +23,30 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 
 
+COMMANDS_HEAD = """## Commands
+
+Every command takes `--config FILE` (`/etc/ostiary/appliance.toml`) and `--state DIR` (`/var/lib/ostiary`), except
+`demo`. Exit codes: 0 done, 1 refused, 2 usage, 3 hardware.
+"""
+SETTINGS_HEAD = """## Configuration: `appliance.toml`
+
+Every key has a default. An unknown key, a wrong type or a value out of range stops the start with the key's name.
+"""
+
+
 def page() -> str:
     """Return the whole page."""
     parts = [
         "# Reference\n\nWritten by `scripts/reference` from the code; a test fails when it is out of date.\n",
-        "## Commands\n\nEvery command takes `--config FILE` (`/etc/ostiary/appliance.toml`) and `--state DIR` "
-        "(`/var/lib/ostiary`), except `demo`. Exit codes: 0 done, 1 refused, 2 usage, 3 hardware.\n",
+        COMMANDS_HEAD,
         *_commands(),
-        "## Configuration: `appliance.toml`\n\nEvery key has a default. An unknown key, a wrong type or a value out "
-        "of range stops the start with the key's name.\n",
+        SETTINGS_HEAD,
         _table(("key", "allowed", "default"), _keys(Settings)),
         "## MQTT topics below `ostiary/<device_id>/`\n\nPayloads and the command envelope: [mqtt.md](mqtt.md).\n",
         _list(Topic),
         "Verbs below `cmd/` and the roles that may use them:\n",
         _table(("verb", "roles"), _verbs()),
-        "## Events\n\nThe closed list of `event_type`. Those that nothing sends yet are marked in "
-        "[audit.md](audit.md).\n",
+        "## Events\n\nThe closed list of `event_type`. The door's contact, alarms and modes send theirs later.\n",
         _list(EventType),
         "## Reasons\n\nThe closed list of `reason`.\n",
         _list(Reason),
@@ -99,7 +107,8 @@ def _allowed(info: FieldInfo) -> str:
         if getattr(rule, limit, None) is not None
     ]
     kind = info.annotation.__name__ if isinstance(info.annotation, type) else str(info.annotation)
-    return ", ".join([{"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}[kind], *bounds])
+    plain = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}[kind]
+    return ", ".join([plain, *bounds])
 
 
 def _verbs() -> Iterator[tuple[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +28,7 @@ from appliance.service import Hooks, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from appliance.records import AuditEvent, Event
 
@@ -55,7 +55,9 @@ def enrol(installation: Installation, reader: PhotoReader, face: str) -> str:
         return gallery.add(face, ADA, [(embedding, quality.grade)]).person_id
 
 
-def play(installation: Installation, *visits: Visit, on_event: Callable[[AuditEvent], None] | None = None) -> list[Event]:
+def play(
+    installation: Installation, *visits: Visit, on_event: Callable[[AuditEvent], None] | None = None
+) -> list[Event]:
     """Play the visits to the reader as fast as it can see them; return every event."""
     events: list[AuditEvent] = []
 

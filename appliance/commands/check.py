@@ -96,7 +96,7 @@ def _broker(installation: Installation) -> str:
         return "not used (mqtt.enabled is false): nobody can be asked"
     from appliance.drivers.mqtt import check_broker  # noqa: PLC0415 - only where there is a broker
 
-    check_broker(settings, installation.settings.device.id, WAIT_S)
+    check_broker(settings, WAIT_S)
     return f"{settings.host}:{settings.port} takes us"
 
 

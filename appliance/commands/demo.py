@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from appliance.attendant_client import AttendantClient
 from appliance.broker import private_broker
 from appliance.clients import Registry, new_key, read_key
 from appliance.commands.options import Installation
@@ -22,7 +23,6 @@ from appliance.demo.sheet import ContactSheet
 from appliance.demo.story import Story, Watcher, summary
 from appliance.door.child import simulated_controller
 from appliance.drivers.camera import open_camera
-from appliance.attendant_client import AttendantClient
 from appliance.drivers.photo import encode_png
 from appliance.drivers.scene import Scene
 from appliance.drivers.simulated import Script, SimulatedCamera

@@ -17,8 +17,8 @@ from appliance.errors import RefusedError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from appliance.demo.sheet import ContactSheet
     from appliance.attendant_client import Asked, AttendantClient
+    from appliance.demo.sheet import ContactSheet
     from appliance.drivers.simulated import Script
     from appliance.records import AuditEvent
 

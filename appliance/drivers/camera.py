@@ -10,6 +10,8 @@ from appliance.errors import CameraError
 from appliance.records import Frame, frozen
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from appliance.config import CameraSettings
 
 MAX_SIDE_PX = 4096
@@ -32,15 +34,20 @@ class Camera(Protocol):
         ...
 
 
-def checked(pixels: object, captured_at_s: float, sequence: int) -> Frame:
-    """Return the pixels as a frame. Raises CameraError for anything but (H, W, 3) uint8 of a usable size."""
+def checked(pixels: object, captured_at_s: float, sequence: int, small: object = None) -> Frame:
+    """Return the pixels, and a small picture of the same view where there is one, as a frame. Raises CameraError."""
+    return Frame(sound(pixels), captured_at_s, sequence, None if small is None else sound(small))
+
+
+def sound(pixels: object) -> NDArray[np.uint8]:
+    """Return the pixels, read-only. Raises CameraError for anything but (H, W, 3) uint8 of a usable size."""
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         kind = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
         raise CameraError(f"camera frame is {kind}; (height, width, 3) uint8 is needed")
     height, width = pixels.shape[:2]
     if not (32 <= height <= MAX_SIDE_PX and 32 <= width <= MAX_SIDE_PX):
         raise CameraError(f"camera frame is {width}x{height}; each side must be 32 to {MAX_SIDE_PX} px")
-    return Frame(frozen(np.ascontiguousarray(pixels)), captured_at_s, sequence)
+    return frozen(np.ascontiguousarray(pixels))
 
 
 def open_camera(settings: CameraSettings) -> Camera:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 
-from appliance.drivers.camera import checked
+from appliance.drivers.camera import checked, sound
 from appliance.drivers.photo import read_photo
 from appliance.errors import CameraError, CameraStalledError, PhotoError
-from appliance.records import Frame
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from appliance.config import CameraSettings
     from appliance.drivers.camera import Camera
+    from appliance.records import Frame
 
 PHOTO_ENDINGS = {".jpg", ".jpeg", ".png"}
 FOLDER_INTERVAL_S = 0.1  # a folder of pictures is played at ten a second
@@ -42,6 +45,11 @@ def open_source(settings: CameraSettings) -> Camera:
     )
 
 
+def rgb(pixels: object) -> NDArray[np.uint8]:
+    """Return OpenCV's BGR pixels as RGB. Raises CameraError for anything else: a GStreamer source can send grey."""
+    return cast("NDArray[np.uint8]", cv2.cvtColor(sound(pixels), cv2.COLOR_BGR2RGB))
+
+
 class OpenCvCamera:
     """A live camera; time is the monotonic clock at arrival."""
 
@@ -64,7 +72,7 @@ class OpenCvCamera:
         if not ok:
             raise CameraStalledError(f"camera {self._source} gave no frame")
         self._sequence += 1
-        return checked(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), time.monotonic(), self._sequence)
+        return checked(rgb(pixels), time.monotonic(), self._sequence)
 
     def close(self) -> None:
         """Let the device go."""
@@ -101,7 +109,7 @@ class Recording:
         stated_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
         # Some files state no times, or the same one again: time must rise all the same.
         self._last_s = stated_s if stated_s > self._last_s else self._last_s + 1 / 30
-        return checked(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), self._last_s, self._sequence)  # type: ignore[call-overload]
+        return checked(rgb(pixels), self._last_s, self._sequence)
 
     def close(self) -> None:
         """Let the file go."""

@@ -102,7 +102,7 @@ class Renderer:
         shimmer = light * (1 + 0.01 * math.sin(2.3 * at_s))
         grain = np.roll(self._noise[self._turn.integers(4)], int(self._turn.integers(1 << 16)), axis=1)
         lit = picture.astype(np.float32) * np.float32(shimmer) + grain
-        return np.clip(lit, 0, 255).astype(np.uint8)
+        return _levels(lit)
 
     def _with_visitor(self, visit: Visit, at_s: float) -> NDArray[np.uint8]:
         now = stance(visit, at_s)
@@ -186,7 +186,7 @@ def _printed(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     halftone = 5 * np.sin(rows * 1.9) * np.sin(columns * 1.9)
     sheen = 26 * np.exp(-(((rows + columns) - 0.5 * sum(image.shape[:2])) ** 2) / (2 * 55.0**2))
     ink = 42 + 0.72 * image * np.array([1.0, 0.97, 0.9]) + (halftone + sheen)[:, :, np.newaxis]
-    return np.clip(ink, 0, 255).astype(np.uint8)
+    return _levels(ink)
 
 
 def _displayed(image: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -196,7 +196,12 @@ def _displayed(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     centre = (0.22 * image.shape[0], 0.75 * image.shape[1])
     lamp = 160 * np.exp(-(((rows - centre[0]) / 9) ** 2 + ((columns - centre[1]) / 26) ** 2))
     lit = cv2.GaussianBlur(image, (0, 0), 1.4) * np.array([0.93, 1.0, 1.12]) + (moire + lamp)[:, :, np.newaxis]
-    return np.clip(lit, 0, 255).astype(np.uint8)
+    return _levels(lit)
+
+
+def _levels(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Return what a sensor makes of light: whole levels, 0..255."""
+    return cast("NDArray[np.uint8]", np.clip(values, 0, 255).astype(np.uint8))
 
 
 def _room(width: int, height: int) -> NDArray[np.uint8]:

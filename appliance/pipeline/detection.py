@@ -39,7 +39,8 @@ class Detection:
 
     def detect(self, frame: Frame) -> tuple[FaceDetection, ...]:
         """Return the faces in the frame, largest first, at most `MAX_FACES`; none gives ()."""
-        square, scale, offset = pixels.letterbox(frame.pixels, self._model.side_px)
+        view = frame.pixels if frame.small is None else frame.small  # the camera shrinks at no cost to us
+        square, scale, offset = pixels.letterbox(view, self._model.side_px)
         raw, logits = self._model.run(square)
         kept = np.flatnonzero(logits[:, 0] >= np.log(MIN_SCORE / (1 - MIN_SCORE)))
         if kept.size == 0:
@@ -47,7 +48,8 @@ class Detection:
         scores = 1 / (1 + np.exp(-logits[kept, 0].astype(np.float64)))
         points = decode(raw[kept], self._anchors[kept], self._model.side_px)
         merged = merge(points, scores)
-        faces = [_face((rows - offset) / scale, score) for rows, score in merged]
+        stretch = np.array(frame.pixels.shape[1::-1]) / view.shape[1::-1]
+        faces = [_face((rows - offset) / scale * stretch, score) for rows, score in merged]
         return tuple(sorted(faces, key=lambda face: face.width_px, reverse=True)[:MAX_FACES])
 
 

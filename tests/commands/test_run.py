@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -138,7 +140,8 @@ def test_no_broker_does_not_stop_the_door(recording: Path, tmp_path: Path) -> No
     """With a broker that is not there the recording is read to its end all the same (D10)."""
     config = tmp_path / "appliance.toml"
     config.write_text('[mqtt]\nenabled = true\nhost = "127.0.0.1"\nport = 9\n')
-    done = ostiary("run", "--config", config, "--source", recording, "--door", "simulated", "--state", tmp_path, "--json")
+    options = ["--config", config, "--state", tmp_path, "--json"]
+    done = ostiary("run", "--source", recording, "--door", "simulated", *options)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["event_type"] == "stopped"
     assert "Traceback" not in done.stderr
@@ -148,7 +151,7 @@ def test_second_reader_is_refused(tmp_path: Path) -> None:
     """Two readers on one state folder would decide twice: the second is one line (F8)."""
     scene = tmp_path / "scene.json"
     scene.write_text('{"visits": []}')
-    command = [sys.executable, "-m", "appliance", "run", "--source", "simulated:" + str(scene), "--state", str(tmp_path)]
+    command = [sys.executable, "-m", "appliance", "run", "--source", f"simulated:{scene}", "--state", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as first:
         assert first.stdout is not None
         assert "started" in first.stdout.readline()
@@ -215,3 +218,33 @@ def test_check_of_one_part(tmp_path: Path) -> None:
     done = ostiary("check", "--edge", "moon", "--state", tmp_path)
     assert done.returncode == 2
     assert "allowed are models, camera" in done.stderr
+
+
+def test_ready_is_withheld_until_the_camera_sees(tmp_path: Path) -> None:
+    """systemd hears READY with the first frame, not before; without a camera the reader lives on and waits (A1)."""
+    scene = tmp_path / "scene.json"
+    scene.write_text('{"visits": []}')
+    assert "READY=1" in notifications(tmp_path / "seeing", f'source = "simulated:{scene}"')
+    blind = notifications(tmp_path / "blind", 'source = "63"')
+    assert "READY=1" not in blind
+    assert "WATCHDOG=1" in blind
+
+
+def notifications(state: Path, camera: str) -> set[str]:
+    """Run the reader for two seconds and return what it told the service manager."""
+    state.mkdir()
+    config = state / "appliance.toml"
+    config.write_text(f"[camera]\n{camera}\n")
+    name = f"\0ostiary-test-{os.getpid()}-{state.name}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name)
+        manager.settimeout(0.2)
+        environment = os.environ | {"NOTIFY_SOCKET": "@" + name[1:]}
+        command = [sys.executable, "-m", "appliance", "run", "--config", str(config), "--state", str(state)]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as reader:
+            heard, end_s = set(), time.monotonic() + 6.0
+            while time.monotonic() < end_s and heard != {"READY=1", "WATCHDOG=1"}:
+                with contextlib.suppress(TimeoutError):
+                    heard.add(manager.recv(256).decode())
+            reader.terminate()
+    return heard
