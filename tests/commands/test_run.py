@@ -140,7 +140,7 @@ def test_no_broker_does_not_stop_the_door(recording: Path, tmp_path: Path) -> No
     """With a broker that is not there the recording is read to its end all the same (D10)."""
     config = tmp_path / "appliance.toml"
     config.write_text('[mqtt]\nenabled = true\nhost = "127.0.0.1"\nport = 9\n')
-    options = ["--config", config, "--state", tmp_path, "--json"]
+    options: list[str | Path] = ["--config", config, "--state", tmp_path, "--json"]
     done = ostiary("run", "--source", recording, "--door", "simulated", *options)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["event_type"] == "stopped"
@@ -221,7 +221,7 @@ def test_check_of_one_part(tmp_path: Path) -> None:
 
 
 def test_ready_is_withheld_until_the_camera_sees(tmp_path: Path) -> None:
-    """systemd hears READY with the first frame, not before; without a camera the reader lives on and waits (A1)."""
+    """READY goes out with the first frame, not before; without a camera the reader lives on and waits (A1)."""
     scene = tmp_path / "scene.json"
     scene.write_text('{"visits": []}')
     assert "READY=1" in notifications(tmp_path / "seeing", f'source = "simulated:{scene}"')
