@@ -81,7 +81,7 @@ class Doorway:
         )
         if isinstance(command, Refusal):
             self.refusals.append(command)
-            if command.client_id:
+            if command.authentic:
                 self._reply(command.client_id, command.request_id, command.why)
             return
         if command.verb == "status":

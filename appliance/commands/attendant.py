@@ -28,14 +28,12 @@ _IN_WORDS = {
     Reason.SECOND_FACTOR_REQUIRED: "the face alone is not enough here",
 }
 _REFUSALS = {
-    "no_reply": "the door did not answer",
+    "no_reply": "the door did not answer: it is away, or does not know this client with this key",
     "ticket_expired": "too late, the time had run out",
     "already_answered": "it was answered already",
     "unknown_ticket": "the door does not know this ticket",
     "visitor_gone": "the visitor has left",
     "other_visitor": "somebody else stands there now",
-    "unknown_client": "the door does not know this client; ostiary client add makes it known",
-    "bad_signature": "the door knows another key for this client",
     "verb_not_allowed": "this client's role may not answer tickets",
     "future": "this machine's clock is ahead of the door's",
     "expired": "this machine's clock is behind the door's, or the way took too long",
