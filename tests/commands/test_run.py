@@ -242,7 +242,8 @@ def notifications(state: Path, camera: str) -> set[str]:
         environment = os.environ | {"NOTIFY_SOCKET": "@" + name[1:]}
         command = [sys.executable, "-m", "appliance", "run", "--config", str(config), "--state", str(state)]
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as reader:
-            heard, end_s = set(), time.monotonic() + 6.0
+            heard: set[str] = set()
+            end_s = time.monotonic() + 6.0
             while time.monotonic() < end_s and heard != {"READY=1", "WATCHDOG=1"}:
                 with contextlib.suppress(TimeoutError):
                     heard.add(manager.recv(256).decode())
