@@ -37,7 +37,7 @@ _Result = TypeVar("_Result")
 
 WIDTH_PX, HEIGHT_PX = 640, 480
 SCENE_FRAMES = 24  # rendered beforehand and used again and again: more would count as the pipeline's memory
-WARM_UP = 100  # matching was measured 1 ms slower in the first 50 frames than after: a door runs for weeks
+WARM_UP = 100  # frames: caches, clock and memory pages settle
 PERSON = "visitor"
 WRAPPED = ("detection", "alignment", "quality", "liveness", "embedding", "presentation")
 
