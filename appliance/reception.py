@@ -230,6 +230,9 @@ class Reception:
             return "visitor_gone"
         actor = Actor(ActorKind.CLIENT, client_id)
         self._journal.append(self._about(EventType.APPROVAL_GRANTED, Reason.OK, ticket, actor))
+        if not self._door.connected:
+            self._refuse_ticket(ticket, Reason.DEGRADED_MODE, client_id)
+            return "door_fault"
         age_s = self._clock() - visit.latest.frame.captured_at_s
         granted = self._about(EventType.ACCESS_GRANTED, Reason.OK, ticket, actor)
         opened = self._open(granted, ticket.presentation_id, age_s)

@@ -72,6 +72,7 @@ class Service:
         self._stopping = False
         self._camera = camera
         self._camera_fault = ""
+        self._controlled = False  # whether the controller was there when we last looked
         self._live = camera is None or camera.live
         self._frame_s: float | None = None  # time of the newest frame of a recording
         self._stages = ModelStages(self.settings)
@@ -147,6 +148,7 @@ class Service:
         """Everything that is due whether or not there is a frame."""
         for change in self.link.beat():
             self._note_door(change)
+        self._note_controller()
         self._note_camera()
         if self.gallery.changed():
             self._snapshot = self._load_gallery()
@@ -176,6 +178,17 @@ class Service:
         kind = EventType.DOOR_LOCKED if change.lock is LockState.LOCKED else EventType.DOOR_UNLOCKED
         self._say(kind, change.cause, presentation_id=change.by)
         self._switchboard.publish(Topic.LOCK_STATE, change.lock.value, retained=True)
+
+    def _note_controller(self) -> None:
+        """Tell when the controller goes; when it is (again) there, say how the lock is now."""
+        if self.link.connected == self._controlled:
+            return
+        self._controlled = self.link.connected
+        if not self._controlled:
+            self._say(EventType.FAULT, "the controller has gone; nothing can be opened until it is back")
+            return
+        with contextlib.suppress(DoorError):  # gone again: the next turn sees it
+            self._switchboard.publish(Topic.LOCK_STATE, self.link.state().lock.value, retained=True)
 
     def _note_camera(self) -> None:
         fault = self._capture.fault()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import sqlite3
 import threading
 from datetime import UTC, datetime
@@ -223,6 +225,29 @@ def test_no_controller_no_grant(tmp_path: Path, reader: PhotoReader) -> None:
     camera = SimulatedCamera(Script(Scene(visits=(Visit(for_s=4),))), installation.settings.camera, paced=False)
     Service(installation, camera, Hooks(on_event=events.append)).run()
     assert kinds([one.event for one in events]) == [(EventType.ACCESS_DENIED, Reason.DEGRADED_MODE)]
+
+
+def test_controller_that_goes_is_told(tmp_path: Path) -> None:
+    """A controller that goes away is one event, and the reader lives on."""
+    events: list[AuditEvent] = []
+    with contextlib.ExitStack() as controller:
+        socket = controller.enter_context(simulated_controller(tmp_path))
+        installation = Installation(Settings(), tmp_path, None).with_controller(socket)
+        turns = itertools.count()
+
+        def turn() -> None:
+            number = next(turns)
+            if number == 5:
+                controller.close()
+            if number == 15:
+                service.stop()
+
+        camera = SimulatedCamera(Script(Scene()), installation.settings.camera)
+        service = Service(installation, camera, Hooks(on_event=events.append, on_turn=turn))
+        service.link.connect(5.0)
+        service.run()
+    assert [one.event.event_type for one in events] == [EventType.STARTED, EventType.FAULT, EventType.STOPPED]
+    assert "controller" in events[1].event.detail
 
 
 def test_audit_chain_holds_after_all_of_it(installation: Installation, reader: PhotoReader) -> None:

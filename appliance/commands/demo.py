@@ -22,7 +22,7 @@ from appliance.contract import EventType, Role
 from appliance.demo.sheet import ContactSheet
 from appliance.demo.story import Story, Watcher, summary
 from appliance.door.child import simulated_controller
-from appliance.drivers.camera import open_camera
+from appliance.drivers.camera import Paced, open_camera
 from appliance.drivers.photo import encode_png
 from appliance.drivers.scene import Scene
 from appliance.drivers.simulated import Script, SimulatedCamera
@@ -144,7 +144,8 @@ def _story(installation: Installation, client: AttendantClient, console: Console
 def _own_source(installation: Installation, client: AttendantClient, console: Console, output: Path) -> None:
     """Run on the user's own camera or files; tickets are asked about in the terminal, or refused without one."""
     sheet, watcher = ContactSheet(), Watcher(console)
-    camera = open_camera(installation.settings.camera)
+    opened = open_camera(installation.settings.camera)
+    camera = opened if opened.live else Paced(opened)
     console.print("reading; Ctrl-C ends" if camera.live else "reading to the end", highlight=False)
     with (
         contextlib.suppress(KeyboardInterrupt),

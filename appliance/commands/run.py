@@ -15,7 +15,7 @@ from sdnotify import SystemdNotifier
 from appliance.audit import as_payload
 from appliance.commands.options import Installation, with_installation
 from appliance.door.child import simulated_controller
-from appliance.drivers.camera import open_camera
+from appliance.drivers.camera import Paced, open_camera
 from appliance.errors import CameraError, DoorError
 from appliance.lone import only_one
 from appliance.service import Hooks, Service
@@ -34,17 +34,20 @@ CONNECT_S = 1.0
 @click.command()
 @click.option("--source", help="Camera number, /dev path, URL, GStreamer pipeline, video, photo folder or simulated.")
 @click.option("--door", type=click.Choice(["simulated"]), help="Start a controller of our own with a simulated lock.")
+@click.option("--realtime", is_flag=True, help="Play a recording in real time instead of as fast as it can be read.")
 @click.option("--json", "as_json", is_flag=True, help="Print every event of the contract as one JSON line.")
 @with_installation
-def run(installation: Installation, source: str | None, door: str | None, *, as_json: bool) -> None:
+def run(installation: Installation, source: str | None, door: str | None, *, realtime: bool, as_json: bool) -> None:
     """Read the camera, decide, and ask the controller to open.
 
-    A recording is read as fast as it can be, with its own time, and ends the command.
+    A recording has its own time, is read as fast as it can be, and ends the command.
     """
     logging.basicConfig(level=logging.INFO, format="ostiary: %(message)s")
     if source is not None:
         installation = installation.with_source(source)
     camera = _first_camera(installation, named=source is not None)
+    if camera is not None and realtime and not camera.live:
+        camera = Paced(camera)
     with contextlib.ExitStack() as closing:
         if camera is not None:
             closing.callback(camera.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -32,6 +33,26 @@ class Camera(Protocol):
     def close(self) -> None:
         """Let the device go; may be called twice."""
         ...
+
+
+class Paced:
+    """A recording played in real time, so that a human can answer while it runs."""
+
+    def __init__(self, recording: Camera) -> None:
+        self.live = recording.live
+        self._recording = recording
+        self._start_s = time.monotonic()
+
+    def read(self) -> Frame | None:
+        """Return the next frame when its time has come; None at the end."""
+        frame = self._recording.read()
+        if frame is not None:
+            time.sleep(max(0.0, self._start_s + frame.captured_at_s - time.monotonic()))
+        return frame
+
+    def close(self) -> None:
+        """Let the recording go."""
+        self._recording.close()
 
 
 def checked(pixels: object, captured_at_s: float, sequence: int, small: object = None) -> Frame:
