@@ -27,9 +27,9 @@ BONA_FIDE_CLASS = 0
 # frames 33 ms apart reach 0.9996, so the window is one of time, not of frames.
 STATIC_COSINE = 0.999
 # Sensor noise of 1 to 5 luma levels brings a still picture down to 0.997 to 0.97, where living people are too. But
-# noise has no memory: its wander measured 0.85 to 1.13 (1,416 windows of two prints), a living face's 0.17 to 0.73
-# in 95 of 100 windows (three people at 15 frames a second, 343 windows).
-STATIC_WANDER = 0.8
+# noise has no memory: its wander was under 0.75 in 2 of 168,000 draws of 3 to 15 frames (two prints, 960 frames). A
+# living face's was under 0.73 in 95 of 100 windows of a second (three people at 15 frames a second, 343 windows).
+STATIC_WANDER = 0.75
 STATIC_WINDOW_S = 1.0
 STATIC_FRAMES = 3
 
