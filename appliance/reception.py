@@ -8,19 +8,17 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from appliance.attendant import Approved, Denied, Desk, LivenessWord, Refused, Ticket
 from appliance.contract import EventType, Hint, Reason
-from appliance.errors import DoorError, RefusedError, StorageError
+from appliance.errors import DoorError, RefusedError
 from appliance.pipeline.presentation import MIN_CONTINUITY, best_references
 from appliance.records import (
     Actor,
     ActorKind,
     Deny,
     DoorState,
-    Event,
     Grant,
     OperatingPoint,
     Presentation,
@@ -32,8 +30,8 @@ from appliance.records import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from appliance.clerk import Clerk
     from appliance.config import Settings
-    from appliance.journal import Journal
     from appliance.pipeline import Step
     from appliance.records import Embedding, Grade
 
@@ -86,21 +84,19 @@ class Reception:
     def __init__(
         self,
         settings: Settings,
-        journal: Journal,
+        clerk: Clerk,
         door: Door,
         outbox: Outbox,
         *,
         picture: Callable[[Step], bytes],
         clock: Callable[[], float] = time.monotonic,
-        of_recording: bool = False,
     ) -> None:
         self._settings = settings
-        self._journal = journal
+        self._clerk = clerk
         self._door = door
         self._outbox = outbox
         self._picture = picture
         self._clock = clock
-        self._of_recording = of_recording
         self._desk = Desk(settings.attendant.ticket_s)
         self._settled: _Settled | None = None
         self._present: Presentation | None = None
@@ -143,8 +139,7 @@ class Reception:
         if isinstance(verdict, Approved):
             return self._let_in(verdict.ticket, client_id)
         if isinstance(verdict, Denied):
-            actor = Actor(ActorKind.CLIENT, client_id)
-            self._journal.append(self._about(EventType.APPROVAL_DENIED, Reason.OPERATOR_DENIED, verdict.ticket, actor))
+            self._clerk.ticket(EventType.APPROVAL_DENIED, Reason.OPERATOR_DENIED, verdict.ticket, client_id)
             self._refuse_ticket(verdict.ticket, Reason.OPERATOR_DENIED, client_id)
             return ""
         return self._without_effect(verdict, client_id)
@@ -183,21 +178,16 @@ class Reception:
             self._deny(visit, Reason.DEGRADED_MODE, point)
             return
         actor = Actor(ActorKind.PERSON, grant.person_id)
-        event = self._of_visit(EventType.ACCESS_GRANTED, Reason.OK, visit, point, actor)
-        self._open(event, visit.presentation_id, age_s)
+        self._clerk.visit(EventType.ACCESS_GRANTED, Reason.OK, visit, point, actor=actor)
+        self._open(visit.presentation_id, age_s)
 
-    def _open(self, event: Event, presentation_id: str, age_s: float) -> bool:
-        """Write the grant down, then ask for the pulse; tell whether the door was unlocked."""
-        try:
-            self._journal.append(event)
-        except StorageError as fault:
-            self.hint = None
-            raise StorageError(f"{fault}; the door was kept shut") from fault
+    def _open(self, presentation_id: str, age_s: float) -> bool:
+        """Ask for the pulse, once the grant is written down; tell whether the door was unlocked."""
         deadline_s = time.monotonic() + self._settings.recognition.freshness_s - age_s
         try:
             self._door.pulse(Pulse(self._settings.door.unlock_s, presentation_id, deadline_s))
         except DoorError as fault:
-            self._journal.append(Event(EventType.FAULT, _now(), presentation_id=presentation_id, detail=str(fault)))
+            self._clerk.fault(str(fault), presentation_id)
             return False
         self.hint = Hint.WELCOME
         return True
@@ -205,8 +195,8 @@ class Reception:
     def _deny(self, visit: Presentation, reason: Reason, point: OperatingPoint) -> None:
         if reason is Reason.LIVENESS_FAILED:
             detail = ", ".join(visit.cues)
-            self._journal.append(self._of_visit(EventType.SPOOF_SUSPECTED, reason, visit, point, detail=detail))
-        self._journal.append(self._of_visit(EventType.ACCESS_DENIED, reason, visit, point))
+            self._clerk.visit(EventType.SPOOF_SUSPECTED, reason, visit, point, detail=detail)
+        self._clerk.visit(EventType.ACCESS_DENIED, reason, visit, point)
 
     def _refer(self, step: Step, visit: Presentation, refer: Refer, point: OperatingPoint) -> None:
         named = [one.person_id for one in step.candidates if one.similarity >= point.threshold - NEAR_MISS]
@@ -219,8 +209,7 @@ class Reception:
             crop=self._picture(step),
             now_s=self._clock(),
         )
-        event = self._of_visit(EventType.APPROVAL_REQUESTED, refer.reason, visit, point, ticket_id=ticket.ticket_id)
-        self._journal.append(event)
+        self._clerk.visit(EventType.APPROVAL_REQUESTED, refer.reason, visit, point, ticket_id=ticket.ticket_id)
         self._outbox.ask(ticket)
         self.hint = Hint.ASKING
 
@@ -228,32 +217,29 @@ class Reception:
         visit = self._present
         if visit is None or visit.presentation_id != ticket.presentation_id:  # the desk saw to it; doubt keeps shut
             return "visitor_gone"
-        actor = Actor(ActorKind.CLIENT, client_id)
-        self._journal.append(self._about(EventType.APPROVAL_GRANTED, Reason.OK, ticket, actor))
+        self._clerk.ticket(EventType.APPROVAL_GRANTED, Reason.OK, ticket, client_id)
         if not self._door.connected:
             self._refuse_ticket(ticket, Reason.DEGRADED_MODE, client_id)
             return "door_fault"
         age_s = self._clock() - visit.latest.frame.captured_at_s
-        granted = self._about(EventType.ACCESS_GRANTED, Reason.OK, ticket, actor)
-        opened = self._open(granted, ticket.presentation_id, age_s)
+        self._clerk.ticket(EventType.ACCESS_GRANTED, Reason.OK, ticket, client_id)
+        opened = self._open(ticket.presentation_id, age_s)
         self._outbox.tell(ticket, Reason.OK if opened else Reason.DEGRADED_MODE, client_id)
         self._offers[ticket.ticket_id] = (self._clock() + OFFER_S, best_references(visit))
         return "" if opened else "door_fault"
 
     def _without_effect(self, refused: Refused, client_id: str) -> str:
         if refused.ticket is not None:
-            actor = Actor(ActorKind.CLIENT, client_id)
-            self._journal.append(self._about(EventType.ACCESS_DENIED, Reason.STALE, refused.ticket, actor))
+            self._clerk.ticket(EventType.ACCESS_DENIED, Reason.STALE, refused.ticket, client_id)
             self._outbox.tell(refused.ticket, Reason.STALE, client_id)
         return refused.why.value
 
     def _expired(self, ticket: Ticket) -> None:
-        self._journal.append(self._about(EventType.APPROVAL_EXPIRED, Reason.OPERATOR_TIMEOUT, ticket, None))
+        self._clerk.ticket(EventType.APPROVAL_EXPIRED, Reason.OPERATOR_TIMEOUT, ticket, "")
         self._refuse_ticket(ticket, Reason.OPERATOR_TIMEOUT, "")
 
     def _refuse_ticket(self, ticket: Ticket, reason: Reason, by: str) -> None:
-        actor = Actor(ActorKind.CLIENT, by) if by else None
-        self._journal.append(self._about(EventType.ACCESS_DENIED, reason, ticket, actor))
+        self._clerk.ticket(EventType.ACCESS_DENIED, reason, ticket, by)
         self._outbox.tell(ticket, reason, by)
         if self._settled is not None and self._settled.presentation_id == ticket.presentation_id:
             self._settled.until_s = self._clock() + self._settings.recognition.cool_down_s
@@ -264,49 +250,6 @@ class Reception:
             return None
         age_s = self._clock() - self._present.latest.frame.captured_at_s
         return self._present.presentation_id if 0 <= age_s <= self._settings.recognition.freshness_s else None
-
-    def _of_visit(
-        self,
-        kind: EventType,
-        reason: Reason,
-        visit: Presentation,
-        point: OperatingPoint,
-        actor: Actor | None = None,
-        *,
-        ticket_id: str = "",
-        detail: str = "",
-    ) -> Event:
-        if self._of_recording:
-            moment = f"at {visit.latest.frame.captured_at_s:.2f} s of the recording"
-            detail = f"{detail}; {moment}" if detail else moment
-        read_at = [one.captured_at_s for one in visit.evidence if one.embedding is not None]
-        return Event(
-            event_type=kind,
-            at=_now(),
-            actor=actor,
-            method="face",
-            reason=reason,
-            presentation_id=visit.presentation_id,
-            ticket_id=ticket_id,
-            liveness=visit.bona_fide if math.isfinite(visit.bona_fide) else None,
-            quality=visit.latest.quality.grade.name.lower(),
-            frames=visit.frames_read,
-            decision_ms=round(1000 * (self._clock() - read_at[0]), 1) if read_at else None,
-            policy=_words(point),
-            detail=detail,
-        )
-
-    @staticmethod
-    def _about(kind: EventType, reason: Reason, ticket: Ticket, actor: Actor | None) -> Event:
-        return Event(
-            event_type=kind,
-            at=_now(),
-            actor=actor,
-            method="attendant",
-            reason=reason,
-            presentation_id=ticket.presentation_id,
-            ticket_id=ticket.ticket_id,
-        )
 
 
 def _alike(one: Embedding | None, other: Embedding | None) -> bool:
@@ -319,14 +262,3 @@ def _liveness_word(visit: Presentation, min_bona_fide: float) -> LivenessWord:
     if visit.cues:
         return "attack"
     return "live" if visit.bona_fide >= min_bona_fide else "uncertain"
-
-
-def _words(point: OperatingPoint) -> str:
-    return (
-        f"threshold {point.threshold:.3f}, margin {point.margin:.3f}, "
-        f"target FPIR {point.target_fpir:g}, N {point.gallery_size}"
-    )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.audit import AuditLog, as_payload
 from appliance.capture import Capture
+from appliance.clerk import Clerk
 from appliance.contract import EventType, LockState, Topic
 from appliance.door.link import ControllerLink
 from appliance.drivers.camera import open_camera
@@ -90,12 +91,11 @@ class Service:
         self.journal = Journal(audit, (self._announce, hooks.on_event))
         self.reception = Reception(
             self.settings,
-            self.journal,
+            Clerk(self.journal, self._now, of_recording=not self._live),
             self.link,
             self._switchboard,
             picture=lambda step: encode_jpeg(visitor(step)),
             clock=self._now,
-            of_recording=not self._live,
         )
         self._use_cases = UseCases(self.reception, self.gallery, self.journal, self._status)
 

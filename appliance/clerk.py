@@ -1,0 +1,89 @@
+"""The clerk writes down what became of a visit or a ticket: the event's every field, in one place."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from appliance.contract import EventType
+from appliance.records import Actor, ActorKind, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.attendant import Ticket
+    from appliance.contract import Reason
+    from appliance.journal import Journal
+    from appliance.records import OperatingPoint, Presentation
+
+
+class Clerk:
+    """Writes into the journal; each method raises StorageError where that cannot be done.
+
+    `clock` is the frames' own; `of_recording` adds the moment of a recording to what is written.
+    """
+
+    def __init__(self, journal: Journal, clock: Callable[[], float], *, of_recording: bool) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._of_recording = of_recording
+
+    def visit(
+        self,
+        kind: EventType,
+        reason: Reason,
+        visit: Presentation,
+        point: OperatingPoint,
+        *,
+        actor: Actor | None = None,
+        ticket_id: str = "",
+        detail: str = "",
+    ) -> None:
+        """Write down a decision about what stands before the camera."""
+        read_at = [one.captured_at_s for one in visit.evidence if one.embedding is not None]
+        event = Event(
+            event_type=kind,
+            at=datetime.now(UTC),
+            actor=actor,
+            method="face",
+            reason=reason,
+            presentation_id=visit.presentation_id,
+            ticket_id=ticket_id,
+            liveness=visit.bona_fide if math.isfinite(visit.bona_fide) else None,
+            quality=visit.latest.quality.grade.name.lower(),
+            frames=visit.frames_read,
+            decision_ms=round(1000 * (self._clock() - read_at[0]), 1) if read_at else None,
+            policy=in_words(point),
+            detail=self._with_moment(detail, visit.latest.frame.captured_at_s),
+        )
+        self._journal.append(event)
+
+    def ticket(self, kind: EventType, reason: Reason, ticket: Ticket, by: str) -> None:
+        """Write down what became of a ticket; `by` is the client who answered, "" for nobody."""
+        event = Event(
+            event_type=kind,
+            at=datetime.now(UTC),
+            actor=Actor(ActorKind.CLIENT, by) if by else None,
+            method="attendant",
+            reason=reason,
+            presentation_id=ticket.presentation_id,
+            ticket_id=ticket.ticket_id,
+        )
+        self._journal.append(event)
+
+    def fault(self, detail: str, presentation_id: str) -> None:
+        """Write down what went wrong with a visit's pulse."""
+        self._journal.append(Event(EventType.FAULT, datetime.now(UTC), presentation_id=presentation_id, detail=detail))
+
+    def _with_moment(self, detail: str, at_s: float) -> str:
+        moment = f"at {at_s:.2f} s of the recording" if self._of_recording else ""
+        return "; ".join(part for part in (detail, moment) if part)
+
+
+def in_words(point: OperatingPoint) -> str:
+    """Return what the threshold was and what it was derived from; no score of anybody."""
+    return (
+        f"threshold {point.threshold:.3f}, margin {point.margin:.3f}, "
+        f"target FPIR {point.target_fpir:g}, N {point.gallery_size}"
+    )
