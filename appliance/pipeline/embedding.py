@@ -67,5 +67,6 @@ def fuse(embeddings: Sequence[Embedding], weights: Sequence[float]) -> Embedding
     model_ids = {one.model_id for one in embeddings}
     if len(model_ids) > 1:
         raise ValueError(f"templates of different models cannot be fused: {sorted(model_ids)}")
-    mean = np.average(np.stack([one.vector for one in embeddings]).astype(np.float64), axis=0, weights=weights)
-    return unit(mean, embeddings[0].model_id)
+    # A sum in float32: `unit` brings it to length 1, and doing all of it in float64 took six times as long.
+    total = np.asarray(weights, np.float32) @ np.stack([one.vector for one in embeddings])
+    return unit(total, embeddings[0].model_id)

@@ -108,6 +108,8 @@ def wander(vectors: NDArray[np.float64]) -> float:
     That is von Neumann's ratio (Annals of Mathematical Statistics 12, 1941): about 1 for noise around one picture,
     however strong, and less the more the later ones have gone somewhere else. NaN where all are the same.
     """
-    apart = ((vectors[:, np.newaxis] - vectors[np.newaxis]) ** 2).sum(axis=2)
+    alike = vectors @ vectors.T  # squared distances by way of products: the differences would be (n, n, D)
+    length = np.diag(alike)
+    apart = length[:, np.newaxis] + length[np.newaxis] - 2 * alike
     any_two = float(apart[np.triu_indices(len(vectors), 1)].mean())
     return float(np.diag(apart, 1).mean()) / any_two if any_two > 0 else float("nan")
