@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from appliance.config import CameraSettings
 
-MAX_SIDE_PX = 4096
+MIN_SIDE_PX, MAX_SIDE_PX = 32, 4096
 
 
 class Camera(Protocol):
@@ -66,8 +66,8 @@ def sound(pixels: object) -> NDArray[np.uint8]:
         kind = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
         raise CameraError(f"camera frame is {kind}; (height, width, 3) uint8 is needed")
     height, width = pixels.shape[:2]
-    if not (32 <= height <= MAX_SIDE_PX and 32 <= width <= MAX_SIDE_PX):
-        raise CameraError(f"camera frame is {width}x{height}; each side must be 32 to {MAX_SIDE_PX} px")
+    if not (MIN_SIDE_PX <= height <= MAX_SIDE_PX and MIN_SIDE_PX <= width <= MAX_SIDE_PX):
+        raise CameraError(f"camera frame is {width}x{height}; each side must be {MIN_SIDE_PX} to {MAX_SIDE_PX} px")
     return frozen(np.ascontiguousarray(pixels))
 
 

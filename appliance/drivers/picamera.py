@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import cv2
 import numpy as np
 
-from appliance.drivers.camera import checked
+from appliance.drivers.camera import MIN_SIDE_PX, checked
 from appliance.errors import CameraError, CameraStalledError
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def _released(request: Any) -> Iterator[None]:  # noqa: ANN401 - picamera2 comes
 
 
 def _small(size: tuple[int, int]) -> tuple[int, int]:
-    """Return even width and height of the same view, neither larger than the picture's own."""
+    """Return even width and height of the same view, neither beyond the picture's own nor too small for a frame."""
     scale = min(1.0, SMALL_SIDE_PX / max(size))
-    return 2 * int(size[0] * scale / 2), 2 * int(size[1] * scale / 2)
+    return max(MIN_SIDE_PX, 2 * int(size[0] * scale / 2)), max(MIN_SIDE_PX, 2 * int(size[1] * scale / 2))
 
 
 def _monotonic_s(stamp_ns: int | None) -> float:
