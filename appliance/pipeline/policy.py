@@ -6,6 +6,7 @@ human is kept for an attack and for a face that cannot be read.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def _not_live(seen: Presentation, rules: Rules, *, over: bool) -> Deny | Refer |
         return Deny(Reason.LIVENESS_FAILED)
     if seen.cues:
         return Deny(Reason.LIVENESS_FAILED) if over else _wait(seen)
-    if not seen.bona_fide >= rules.min_bona_fide:  # this way round, NaN is refused
+    if not rules.min_bona_fide <= seen.bona_fide <= 1:  # this way round, NaN is refused, and infinity too
         return Refer(Reason.LIVENESS_UNCERTAIN) if over else _wait(seen)
     return None
 
@@ -80,7 +81,7 @@ def _not_recognised(
     seen: Presentation, candidates: Sequence[Candidate], point: OperatingPoint, rules: Rules, *, over: bool
 ) -> Refer | Wait | None:
     best = candidates[0].similarity if candidates else -1.0
-    if not best >= point.threshold:
+    if not point.threshold <= best < math.inf:
         hopeless = seen.frames_read >= rules.stranger_frames and not best >= point.threshold - rules.stranger_below
         return Refer(Reason.UNKNOWN_FACE) if over or hopeless else _wait(seen)
     if len(candidates) > 1 and not best - candidates[1].similarity >= point.margin:

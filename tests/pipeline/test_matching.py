@@ -1,0 +1,215 @@
+"""Matching: exact, deterministic, and never the easier the more people are enrolled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as trials
+from hypothesis import strategies as st
+
+from appliance import manifest
+from appliance.errors import ModelMismatchError
+from appliance.manifest import Impostors
+from appliance.pipeline.embedding import unit
+from appliance.pipeline.matching import MAX_CANDIDATES, operating_point, search
+from appliance.records import Candidate, Embedding, GallerySnapshot, frozen
+
+MODEL = "m"
+DIMENSION = 16
+SIZES = [0, 1, 2, 31, 32, 33, 1000]
+IMPOSTORS = Impostors(
+    data="made up", comparisons=1000, tail_start=0.3, tail_fmr=1e-3, tail_scale=0.03, tail_scale_ci95=(0.02, 0.04)
+)
+
+
+def gallery_of(rows: np.ndarray[tuple[int, ...], np.dtype[np.floating]], people: list[str]) -> GallerySnapshot:
+    """Return a gallery of these rows as they are, each with its own reference."""
+    matrix = frozen(rows.reshape(-1, DIMENSION).astype(np.float32))
+    return GallerySnapshot(matrix, tuple(people), tuple(f"r{n}" for n in range(len(people))), MODEL, 1)
+
+
+def random_gallery(size: int, seed: int, *, people: int | None = None) -> GallerySnapshot:
+    """Return unit rows, a tenth of them twice, and several references for a person."""
+    random = np.random.default_rng(seed)
+    rows = random.normal(size=(size, DIMENSION))
+    if size > 1:
+        twice = random.integers(0, size, size // 10 + 1)
+        rows[twice] = rows[0]
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True) if size else 1
+    owners = random.integers(0, people or max(1, size // 3), size)
+    return gallery_of(rows, [f"p{owner}" for owner in owners])
+
+
+def probe_of(*numbers: float) -> Embedding:
+    """Return a probe of unit length in this direction."""
+    vector = np.zeros(DIMENSION)
+    vector[: len(numbers)] = numbers
+    probe = unit(vector, MODEL)
+    assert probe is not None
+    return probe
+
+
+def by_brute_force(probe: Embedding, gallery: GallerySnapshot) -> list[tuple[str, float]]:
+    """Return people and their best similarity, the best first, reckoned one by one in double precision."""
+    best: dict[str, float] = {}
+    for row, person in zip(gallery.matrix.astype(np.float64), gallery.person_ids, strict=True):
+        best[person] = max(best.get(person, -1.0), math.fsum(row * probe.vector.astype(np.float64)))
+    return sorted(best.items(), key=lambda one: -one[1])
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("seed", range(8))
+def test_search_agrees_with_brute_force(size: int, seed: int) -> None:
+    """For galleries of every awkward size, with duplicates, the people and their similarities are exact (C12)."""
+    gallery = random_gallery(size, seed)
+    probe = unit(np.random.default_rng(100 + seed).normal(size=DIMENSION), MODEL)
+    assert probe is not None
+    found = search(probe, gallery)
+    expected = by_brute_force(probe, gallery)[:MAX_CANDIDATES]
+    assert [one.similarity for one in found] == pytest.approx([score for _, score in expected], abs=1e-6)
+    assert len({one.person_id for one in found}) == len(found)
+    for one, (person, score) in zip(found, expected, strict=True):
+        assert one.person_id == person or abs(one.similarity - score) < 1e-6
+    if found:  # the reference named is that person's best
+        for one in found:
+            row = gallery.reference_ids.index(one.reference_id)
+            assert gallery.person_ids[row] == one.person_id
+            assert float(gallery.matrix[row] @ probe.vector) == pytest.approx(one.similarity, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [2, 33, 1000])
+def test_person_with_many_references_leaves_room_for_a_rival(size: int) -> None:
+    """One person with all but one of the references still has the other as second (C7)."""
+    rows = np.tile(probe_of(1.0, 0.1).vector, (size, 1))
+    rows[-1] = probe_of(0.2, 1.0).vector
+    found = search(probe_of(1.0), gallery_of(rows, ["many"] * (size - 1) + ["one"]))
+    assert [one.person_id for one in found] == ["many", "one"]
+
+
+def test_empty_gallery_has_no_candidates() -> None:
+    """With nobody enrolled nobody is found, and nothing is raised (C6)."""
+    assert search(probe_of(1.0), random_gallery(0, 1)) == ()
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_probe_that_is_not_finite_finds_nobody(bad: float) -> None:
+    """One NaN or infinity in a probe finds nobody (C1)."""
+    vector = probe_of(1.0).vector.copy()
+    vector[3] = bad
+    assert search(Embedding(vector, MODEL), random_gallery(33, 1)) == ()
+
+
+@pytest.mark.parametrize("length", [0.0, 1e-4, 0.9, 1.1, 1e4])
+def test_probe_that_is_not_of_unit_length_finds_nobody(length: float) -> None:
+    """A zero probe and one that is too short or long are no probes (C3, C4)."""
+    rows = np.zeros((3, DIMENSION))
+    rows[0, 0] = 1.0
+    probe = Embedding((length * probe_of(1.0).vector).astype(np.float32), MODEL)
+    assert search(probe, gallery_of(rows, ["a", "b", "c"])) == ()
+    assert search(None, gallery_of(rows, ["a", "b", "c"])) == ()
+
+
+@pytest.mark.filterwarnings("ignore:(invalid value|overflow)")
+@pytest.mark.parametrize("row", [0.0, 1e4, -1e4, math.nan, math.inf, -math.inf])
+def test_row_that_is_no_unit_vector_cannot_win(row: float) -> None:
+    """A row that is zero, huge, NaN or infinite is never the best, should it ever get past the loading (C2, C3, C4)."""
+    rows = np.zeros((3, DIMENSION))
+    rows[0] = row
+    rows[1] = probe_of(0.5, 1.0).vector
+    rows[2] = probe_of(0.6, 1.0).vector
+    found = search(probe_of(1.0), gallery_of(rows, ["bad", "b", "c"]))
+    assert [one.person_id for one in found[:2]] == ["c", "b"]
+    assert all(abs(one.similarity) <= 1.001 for one in found)
+
+
+@pytest.mark.parametrize("size", [2, 5, 40, 333])
+def test_ties_fall_in_the_gallerys_own_order(size: int) -> None:
+    """People who are exactly as alike come in the order of the gallery, each time, with a margin of nothing (C13)."""
+    gallery = gallery_of(np.tile(probe_of(1.0).vector, (size, 1)), [f"p{n}" for n in range(size)])
+    found = search(probe_of(1.0), gallery)
+    assert [search(probe_of(1.0), gallery) for _ in range(3)] == [found] * 3
+    assert len(found) == min(size, MAX_CANDIDATES)
+    assert found[0].similarity == found[1].similarity
+    if size <= 40:
+        assert [one.person_id for one in found] == [f"p{n}" for n in range(len(found))]
+
+
+def test_other_model_is_never_compared() -> None:
+    """A probe of another model, or of another length, is a fault and no similarity (C5, C9)."""
+    gallery = random_gallery(3, 1)
+    with pytest.raises(ModelMismatchError, match="another"):
+        search(replace(probe_of(1.0), model_id="another"), gallery)
+    with pytest.raises(ModelMismatchError):
+        search(Embedding(np.ones(1, np.float32), MODEL), gallery)
+
+
+def test_candidates_fall_in_similarity() -> None:
+    """The candidates come most alike first, at most five, each person once."""
+    for seed in range(10):
+        found = search(probe_of(1.0), random_gallery(200, seed, people=50))
+        assert [one.similarity for one in found] == sorted((one.similarity for one in found), reverse=True)
+        assert len(found) == MAX_CANDIDATES
+        assert isinstance(found[0], Candidate)
+
+
+TARGET = st.floats(1e-9, 0.1)
+SIZE = st.integers(0, 10_000_000)
+
+
+@given(target=TARGET, sizes=st.tuples(SIZE, SIZE))
+@trials(max_examples=300)
+def test_threshold_never_falls_as_the_gallery_grows(target: float, sizes: tuple[int, int]) -> None:
+    """More people never make it easier."""
+    few, many = sorted(sizes)
+    assert (
+        operating_point(IMPOSTORS, target, few, 0.1).threshold
+        <= operating_point(IMPOSTORS, target, many, 0.1).threshold
+    )
+
+
+@given(targets=st.tuples(TARGET, TARGET), size=SIZE)
+@trials(max_examples=300)
+def test_threshold_never_falls_as_the_target_falls(targets: tuple[float, float], size: int) -> None:
+    """Asking for fewer strangers never makes it easier."""
+    strict, lax = sorted(targets)
+    assert (
+        operating_point(IMPOSTORS, strict, size, 0.1).threshold >= operating_point(IMPOSTORS, lax, size, 0.1).threshold
+    )
+
+
+@given(target=TARGET, size=SIZE)
+def test_threshold_is_finite_and_not_below_what_was_measured(target: float, size: int) -> None:
+    """The threshold is a number, at or above where the measured tail begins."""
+    point = operating_point(IMPOSTORS, target, size, 0.1)
+    assert IMPOSTORS.tail_start <= point.threshold < math.inf
+
+
+def test_threshold_keeps_its_target() -> None:
+    """At the threshold, the fitted tail and 1 - (1 - FMR)^N give the target again."""
+    for size in (1, 10, 1000, 100_000):
+        threshold = operating_point(IMPOSTORS, 1e-3, size, 0.1).threshold
+        fmr = IMPOSTORS.tail_fmr * math.exp(-(threshold - IMPOSTORS.tail_start) / IMPOSTORS.tail_scale)
+        assert -math.expm1(size * math.log1p(-fmr)) == pytest.approx(1e-3, rel=1e-6)
+
+
+def test_without_a_measurement_nobody_is_matched() -> None:
+    """An embedder whose impostors were never measured has a threshold that no similarity reaches."""
+    assert operating_point(None, 1e-3, 10, 0.1).threshold > 1
+
+
+def test_point_says_what_it_was_derived_from() -> None:
+    """Margin, target and gallery size come back, and the source names the measurement."""
+    point = operating_point(IMPOSTORS, 1e-3, 10, 0.1)
+    assert (point.margin, point.target_fpir, point.gallery_size) == (0.1, 1e-3, 10)
+    assert "1000 impostor comparisons of made up" in point.source
+
+
+def test_shipped_embedders_have_measured_impostors() -> None:
+    """Both shipped embedders have a threshold that somebody alike can reach, for a gallery of a thousand."""
+    for which in ("face_embedder_a", "face_embedder_b"):
+        impostors = manifest.read().entry("embedder", which).measured.impostors
+        assert 0.3 < operating_point(impostors, 1e-3, 1000, 0.08).threshold < 0.9
