@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -50,6 +51,7 @@ def demo(camera: int | None, video: str | None, images: str | None, output: Path
     given = [str(one) for one in (camera, video, images) if one is not None]
     if len(given) > 1:
         raise click.UsageError("--camera, --video and --images exclude one another; give one of them")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was started is ended
     console = Console()
     with _stage(output, console) as (installation, client):
         if given:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,7 @@ def simulated_controller(state: Path) -> Iterator[Path]:
         said = Path(short) / "controller.log"
         with said.open("wb") as log:
             child = subprocess.Popen(
-                [*command, "--state", str(state), "--socket", str(path)],
+                [*command, "--state", str(state), "--socket", str(path), "--parent", str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 process_group=0,

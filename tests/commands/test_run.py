@@ -19,8 +19,9 @@ import pytest
 from appliance import manifest
 from appliance.config import CameraSettings
 from appliance.contract import EventType
-from appliance.drivers.scene import Scene, Visit
+from appliance.drivers.scene import FACES, Scene, Visit
 from appliance.drivers.simulated import Script, SimulatedCamera
+from appliance.drivers.simulated_door import SimulatedDoorObserver
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,11 +164,6 @@ def test_second_reader_is_refused(tmp_path: Path) -> None:
 
 def test_reader_killed_while_unlocked_leaves_the_door_locked(tmp_path: Path) -> None:
     """SIGKILL of the reader right after a grant re-asserts the lock (G3)."""
-    from appliance.drivers.photo import read_photo  # noqa: PLC0415 - only this test enrols
-    from appliance.drivers.scene import FACES  # noqa: PLC0415
-    from appliance.drivers.simulated_door import SimulatedDoorObserver  # noqa: PLC0415
-
-    assert read_photo(FACES / "astronaut.png").size
     added = ostiary(
         "person", "add", "Ada", "--photo", FACES / "astronaut.png", "--consent-by", "Ada", "--state", tmp_path
     )
@@ -249,3 +245,20 @@ def notifications(state: Path, camera: str) -> set[str]:
                     heard.add(manager.recv(256).decode())
             reader.terminate()
     return heard
+
+
+def test_controller_of_our_own_ends_with_a_killed_reader(tmp_path: Path) -> None:
+    """SIGKILL of a reader with `--door simulated` leaves no controller behind, so that the next run can start."""
+    scene = tmp_path / "scene.json"
+    scene.write_text('{"visits": []}')
+    command = [sys.executable, "-m", "appliance", "run", "--source", f"simulated:{scene}", "--state", str(tmp_path)]
+    with subprocess.Popen([*command, "--door", "simulated"], stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert "started" in reader.stdout.readline()
+        observer = SimulatedDoorObserver(tmp_path / "simulated-door")
+        assert observer.owned()
+        reader.kill()
+    end_s = time.monotonic() + 5
+    while observer.owned() and time.monotonic() < end_s:
+        time.sleep(0.02)
+    assert not observer.owned()
