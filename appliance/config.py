@@ -125,17 +125,21 @@ def load(path: Path | None) -> Settings:
 def parse(text: str, name: str) -> Settings:
     """Return the settings in TOML `text`; `name` is what messages call it. Raises ConfigError."""
     try:
-        return Settings.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as fault:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as fault:  # also a number of 5,000 digits, and brackets 5,000 deep
         msg = f"configuration {name} is not TOML: {fault}"
         raise ConfigError(msg) from fault
+    try:
+        return Settings.model_validate(table)
     except ValidationError as fault:
         raise ConfigError(f"configuration {name}: {_first_line(fault)}") from fault
 
 
 def _first_line(fault: ValidationError) -> str:
     first = fault.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
+    name = ".".join(shown if (shown := str(part)).isprintable() else repr(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"{name} is not a known key; docs/reference.md lists them all"
+    if first["type"] == "model_type":
+        return f"{name} is {first['input']!r}; it is a section and must be written [{name}]"
     return f"{name} is {first['input']!r}; {first['msg'].removeprefix('Input ')}"

@@ -57,7 +57,8 @@ def _unread(seen: Presentation, rules: Rules, *, over: bool) -> Deny | Wait | No
     A passer-by leaves no trace; a face that stays for the reading time and cannot be read is refused.
     """
     if seen.frames_read >= rules.min_frames and seen.read_span_s >= rules.intent_s:
-        return _wait(seen) if seen.latest.embedding is None else None
+        newest = seen.latest
+        return _wait(seen) if newest.embedding is None or newest.liveness is None else None
     return Deny(Reason.LOW_QUALITY) if over and len(seen.evidence) >= rules.min_frames else _wait(seen)
 
 

@@ -61,15 +61,10 @@ def visits(draw: st.DrawFn) -> Presentation:
         read: Embedding | None = embedding if draw(st.integers(0, 4)) else None
         score = draw(st.one_of(st.none(), NUMBER))
         seen = presentations.observe(observation(at_s, read, score, others=draw(st.sampled_from([0, 0, 0, 1]))))
-    changes = {
-        "bona_fide": NUMBER,
-        "cues": st.sampled_from([(), (Cue.STATIC_INPUT,)]),
-        "frames_read": st.integers(-1, 20),
-        "read_span_s": NUMBER,
-    }
-    for name, strategy in changes.items():
-        if draw(st.booleans()):
-            seen = replace(seen, **{name: draw(strategy)})
+    if draw(st.booleans()):
+        seen = replace(seen, bona_fide=draw(NUMBER), cues=draw(st.sampled_from([(), (Cue.STATIC_INPUT,)])))
+    if draw(st.booleans()):
+        seen = replace(seen, frames_read=draw(st.integers(-1, 20)), read_span_s=draw(NUMBER))
     return seen
 
 

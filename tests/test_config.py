@@ -1,0 +1,245 @@
+"""Configuration: what is not allowed stops the start, in one line that says field, value and what is allowed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as trials
+from hypothesis import strategies as st
+
+from appliance.config import Settings, load, parse
+from appliance.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Every numeric field: the lowest and highest value, and whether the lowest itself is allowed.
+RANGES: dict[str, tuple[float, float, bool]] = {
+    "camera.width_px": (160, 3840, True),
+    "camera.height_px": (120, 2160, True),
+    "camera.frame_rate": (1.0, 120.0, True),
+    "camera.stall_s": (0.2, 30.0, True),
+    "recognition.target_fpir": (0.0, 0.1, False),
+    "recognition.margin": (0.0, 1.0, True),
+    "recognition.min_frames": (3, 30, True),
+    "recognition.intent_s": (0.0, 5.0, True),
+    "recognition.reading_s": (0.5, 30.0, True),
+    "recognition.freshness_s": (0.1, 5.0, True),
+    "recognition.cool_down_s": (1.0, 600.0, True),
+    "recognition.min_face_px": (40.0, 1000.0, True),
+    "liveness.min_bona_fide": (0.0, 1.0, True),
+    "liveness.min_face_px": (40.0, 1000.0, True),
+    "door.relay_pin": (9, 27, True),
+    "door.unlock_s": (0.5, 30.0, True),
+    "attendant.ticket_s": (1.0, 600.0, True),
+    "mqtt.port": (1, 65535, True),
+}
+KEYS = [
+    f"{section}.{name}"
+    for section, field in Settings.model_fields.items()
+    for name in type(field.default).model_fields  # every section has a default
+]
+
+
+def kind_of(key: str) -> Any:  # noqa: ANN401 - a type, as pydantic holds it
+    """Return what a field is annotated with."""
+    section, name = key.split(".")
+    return type(Settings.model_fields[section].default).model_fields[name].annotation
+
+
+def value_of(settings: Settings, key: str) -> object:
+    """Return one field's value."""
+    section, name = key.split(".")
+    value: object = getattr(getattr(settings, section), name)
+    return value
+
+
+def parsed(key: str, value: str) -> Settings:
+    """Return the settings of a file with one line in it."""
+    section, name = key.split(".")
+    return parse(f"[{section}]\n{name} = {value}\n", "appliance.toml")
+
+
+def refusal(key: str, value: str) -> str:
+    """Return the message with which this line is refused; checks that it is one line and names the field."""
+    with pytest.raises(ConfigError) as fault:
+        parsed(key, value)
+    message = str(fault.value)
+    assert "\n" not in message
+    assert message.startswith(f"configuration appliance.toml: {key}")
+    return message
+
+
+def written(key: str, value: float) -> str:
+    """Return a number as TOML has it: whole for a whole field."""
+    return str(int(value)) if kind_of(key) is int else repr(float(value))
+
+
+def test_empty_file_and_no_file_are_the_defaults() -> None:
+    """Every field has a default, so that nothing has to be written down."""
+    assert load(None) == parse("", "appliance.toml") == Settings()
+
+
+def test_table_of_ranges_is_complete() -> None:
+    """Every field that is a number stands in this file's table."""
+    assert sorted(RANGES) == sorted(key for key in KEYS if kind_of(key) in {int, float})
+
+
+@pytest.mark.parametrize("key", RANGES)
+def test_ends_of_each_range(key: str) -> None:
+    """The ends of a range are allowed, what lies beyond is refused with its value and the bound."""
+    low, high, closed = RANGES[key]
+    step = 1 if kind_of(key) is int else 1e-6
+    assert value_of(parsed(key, written(key, high)), key) == high
+    if closed:
+        assert value_of(parsed(key, written(key, low)), key) == low
+    for beyond, bound in [(high + step, high), (low - step if closed else low, low)]:
+        value = written(key, beyond)
+        message = refusal(key, value)
+        assert f"{key} is {value}" in message
+        assert re.search(rf"(greater|less) than( or equal to)? {bound:g}\b", message), message
+
+
+@pytest.mark.parametrize("key", RANGES)
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "true", "false", '"5"', "[5]", "1979-05-27", "{}"])
+def test_what_is_no_number_is_refused(key: str, value: str) -> None:
+    """NaN, infinity, a truth value, a text, a list or a date is never taken for a number."""
+    refusal(key, value)
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if kind_of(key) is int])
+def test_whole_numbers_are_whole(key: str) -> None:
+    """A pin or a port with a fraction is refused, even where the fraction is nothing."""
+    assert "integer" in refusal(key, f"{int(RANGES[key][0]) + 1}.0")
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if kind_of(key) is bool])
+@pytest.mark.parametrize("value", ["0", "1", '"true"', "1.0"])
+def test_truth_is_not_a_number(key: str, value: str) -> None:
+    """A switch is true or false and nothing that resembles it."""
+    assert "boolean" in refusal(key, value)
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if kind_of(key) is str])
+@pytest.mark.parametrize("value", ["5", "true", "[]"])
+def test_text_is_text(key: str, value: str) -> None:
+    """A name or a path is a text."""
+    assert "string" in refusal(key, value)
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if get_args(kind_of(key))])
+def test_choice_names_what_can_be_chosen(key: str) -> None:
+    """A choice refuses anything else and lists what there is."""
+    message = refusal(key, '"whatever"')
+    assert "whatever" in message
+    assert all(repr(choice) in message for choice in get_args(kind_of(key)))
+    for choice in get_args(kind_of(key)):
+        assert value_of(parsed(key, f'"{choice}"'), key) == choice
+
+
+@pytest.mark.parametrize("key", ["device.id", "device.door"])
+@pytest.mark.parametrize("value", ["", "-a", "a b", "a/b", "#", "+", "$SYS", "../x", "a\\u0000", "ä", "a" * 64, "a\\n"])
+def test_names_that_go_into_topics_are_plain(key: str, value: str) -> None:
+    """A device or door whose name could be a wildcard, a path or two lines is refused (D7)."""
+    refusal(key, f'"{value}"')
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("colour = 1", "colour"), ("[camera]\nsorce = 1", "camera.sorce"), ("[cammera]\nwidth_px = 640", "cammera")],
+)
+def test_unknown_key_is_named(text: str, name: str) -> None:
+    """A misspelt key is never passed over in silence."""
+    with pytest.raises(ConfigError, match=rf"^configuration appliance\.toml: {re.escape(name)} is not a known key"):
+        parse(text, "appliance.toml")
+
+
+@pytest.mark.parametrize("text", ["camera = 5", "camera = []", 'camera = "x"', "[[camera]]\nwidth_px = 640"])
+def test_section_must_be_a_section(text: str) -> None:
+    """A section that is something else is refused by its name, without a word about the program's inside."""
+    with pytest.raises(ConfigError, match=r"^configuration appliance\.toml: camera is ") as fault:
+        parse(text, "appliance.toml")
+    assert "CameraSettings" not in str(fault.value)
+
+
+@pytest.mark.parametrize("text", ["[camera", "= 5", "a = 1\na = 2", "\0", "[camera]\n[camera]", 'id = "\\q"'])
+def test_text_that_is_not_toml_says_where(text: str) -> None:
+    """What is no TOML is refused in one line with the place."""
+    with pytest.raises(ConfigError, match=r"^configuration appliance\.toml is not TOML: .*\(at .*\)$"):
+        parse(text, "appliance.toml")
+
+
+@pytest.mark.parametrize("text", ["a = " + "9" * 5000, "a = " + "[" * 20000, "a = " + "{x = " * 5000])
+def test_monstrous_file_is_refused(text: str) -> None:
+    """Numbers and nesting without end are refused like any other text that is no TOML."""
+    with pytest.raises(ConfigError, match=r"^configuration appliance\.toml is not TOML: "):
+        parse(text, "appliance.toml")
+
+
+def test_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    """No file, a folder, and bytes that are no UTF-8: one line that names the file."""
+    (tmp_path / "latin.toml").write_bytes(b'id = "\xe4"')
+    for path in (tmp_path / "none.toml", tmp_path, tmp_path / "latin.toml"):
+        with pytest.raises(ConfigError, match=re.escape(str(path))) as fault:
+            load(path)
+        assert "\n" not in str(fault.value)
+
+
+def test_settings_cannot_be_changed() -> None:
+    """Settings are frozen once read."""
+    with pytest.raises(Exception, match="frozen"):
+        Settings().door.unlock_s = 60.0
+
+
+SCALAR = st.one_of(
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=12),
+    st.dates(),
+    st.times(),
+    st.datetimes(),
+)
+NAME = st.one_of(st.sampled_from(sorted({part for key in KEYS for part in key.split(".")})), st.text(max_size=6))
+TABLE = st.dictionaries(
+    NAME,
+    st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAME, inner, max_size=4)),
+    max_size=6,
+)
+
+
+def toml(value: object) -> str:
+    """Return a value in TOML, tables inline."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml(name)} = {toml(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(toml(inner) for inner in value) + "]"
+    if isinstance(value, str):
+        return '"' + "".join(f"\\U{ord(letter):08X}" for letter in value) + '"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if hasattr(value, "isoformat") else repr(value)
+
+
+@given(TABLE)
+@trials(max_examples=250, deadline=None)
+def test_no_table_does_more_than_be_refused(table: dict[str, object]) -> None:
+    """Whatever stands in a file, the answer is settings or one ConfigError of one line."""
+    text = "\n".join(f"{toml(name)} = {toml(value)}" for name, value in table.items())
+    try:
+        assert isinstance(parse(text, "appliance.toml"), Settings)
+    except ConfigError as fault:
+        assert "\n" not in str(fault)  # noqa: PT017 - either outcome is right
+
+
+@given(st.text())
+@trials(max_examples=150, deadline=None)
+def test_no_text_does_more_than_be_refused(text: str) -> None:
+    """Any text at all is settings or one ConfigError of one line."""
+    try:
+        parse(text, "appliance.toml")
+    except ConfigError as fault:
+        assert "\n" not in str(fault)  # noqa: PT017 - either outcome is right
