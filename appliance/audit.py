@@ -16,18 +16,46 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from sqlite_utils import Migrations
+
 from appliance.contract import SCHEMA, EventType, Reason
 from appliance.errors import StorageError
-from appliance.people.migrations import AUDIT, named_faults, one_change, open_database
 from appliance.records import Actor, ActorKind, AuditEvent, Event
+from appliance.storage import Schema, named_faults, one_change, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sqlite_utils import Database
+
 _ZEROS = "0" * 64
 _CLOCK_STEP = timedelta(minutes=1)  # less is two processes that waited for each other
 _PAGE = 500  # entries read at once; between pages no read lock is held
+
+
+_MIGRATIONS = Migrations("ostiary.audit")
+AUDIT = Schema("audit log", 0x4F537041, 1, _MIGRATIONS)  # "OSpA"
+
+
+@_MIGRATIONS(name="0001_entries")
+def _entries(db: Database) -> None:
+    # `body` is the very bytes that were hashed. The triggers stop accidents and honest programs; the chain
+    # is what shows the work of anybody else.
+    db.executescript("""
+        CREATE TABLE entry (
+            seq INTEGER PRIMARY KEY,
+            body TEXT NOT NULL,
+            hash TEXT NOT NULL CHECK (length(hash) = 64)
+        ) STRICT;
+        CREATE TRIGGER entry_follows BEFORE INSERT ON entry
+            WHEN NEW.seq IS NOT (SELECT COALESCE(MAX(seq), 0) + 1 FROM entry)
+            BEGIN SELECT RAISE(ABORT, 'an audit entry follows the one before'); END;
+        CREATE TRIGGER entry_is_not_changed BEFORE UPDATE ON entry
+            BEGIN SELECT RAISE(ABORT, 'an audit entry is never changed'); END;
+        CREATE TRIGGER entry_is_not_deleted BEFORE DELETE ON entry
+            BEGIN SELECT RAISE(ABORT, 'an audit entry is never deleted'); END;
+    """)
 
 
 @dataclass(frozen=True, slots=True)

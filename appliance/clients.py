@@ -20,7 +20,7 @@ from sqlite_utils import Migrations
 from appliance.contract import Role, is_identifier
 from appliance.envelope import Client
 from appliance.errors import RefusedError, StorageError, UsageError
-from appliance.people.migrations import Schema, named_faults, one_change, open_database
+from appliance.storage import Schema, named_faults, one_change, open_database
 
 if TYPE_CHECKING:
     from pathlib import Path

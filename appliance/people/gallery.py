@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from appliance.errors import RefusedError, StorageError
-from appliance.people.migrations import GALLERY, named_faults, one_change, open_database, pragma
+from appliance.people.migrations import GALLERY
 from appliance.people.snapshot import NORM_TOLERANCE, Finding, StoredReference, build, digest
+from appliance.storage import named_faults, one_change, open_database, pragma
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,151 +1,18 @@
-"""The schemas of both databases, and how a database file is opened: whole, ours and not newer, or not at all.
-
-A migration that has been released is never edited; a change is a new one below it.
-"""
+"""The gallery's schema, step by step. A migration that has been released is never edited; a change is a new one."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import time
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlite_utils import Database, Migrations
+from sqlite_utils import Migrations
 
-from appliance.errors import StorageError
+from appliance.storage import Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-_BUSY_S = 5.0  # how long one process waits for another's write
-
-
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """What one kind of database file must be."""
-
-    what: str  # what messages call it
-    application_id: int  # in the file's header, so that another program's database is told apart
-    version: int  # number of migrations; a file with a higher one comes from a newer Ostiary
-    migrations: Migrations
-
+    from sqlite_utils import Database
 
 _people = Migrations("ostiary.people")
-_audit = Migrations("ostiary.audit")
 GALLERY = Schema("gallery", 0x4F537047, 1, _people)  # "OSpG"
-AUDIT = Schema("audit log", 0x4F537041, 1, _audit)  # "OSpA"
-
-
-@contextmanager
-def named_faults(schema: Schema, path: Path) -> Iterator[None]:
-    """Turn any fault of the database at `path` into StorageError, one line that names the file."""
-    try:
-        yield
-    except sqlite3.ProgrammingError:  # a closed connection, a foreign thread: our own bug, which should be seen
-        raise
-    except (sqlite3.Error, OSError) as fault:
-        reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else fault
-        msg = f"{schema.what} {path} cannot be used: {reason}"
-        raise StorageError(msg) from fault
-    except UnicodeDecodeError as fault:  # sqlite3 decodes SQLite's own message, which may quote a damaged schema
-        raise StorageError(f"{schema.what} {path} cannot be used: its schema is damaged") from fault
-
-
-@contextmanager
-def one_change(db: Database) -> Iterator[None]:
-    """Make everything inside one durable change, or no change where anything raises; waits for other writers."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    finally:
-        db.rollback()  # nothing is left to roll back after a COMMIT
-
-
-def open_database(path: Path, schema: Schema) -> Database:
-    """Return the database at `path`, made or brought up to date where need be; the caller closes it.
-
-    Commits are durable on return (WAL, synchronous=FULL). Raises StorageError where the file is damaged, is
-    another program's, comes from a newer version, or cannot be opened.
-    """
-    with named_faults(schema, path):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite itself would ask the umask
-        connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-    try:
-        with named_faults(schema, path):
-            # A flipped byte in one text must not hide every other row.
-            connection.text_factory = lambda text: text.decode("utf-8", "replace")
-            db = Database(connection, execute_plugins=False)
-            for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF"):
-                db.execute(f"PRAGMA {pragma}")
-            _bring_up_to_date(db, path, schema)
-    except BaseException:
-        connection.close()
-        raise
-    return db
-
-
-def pragma(db: Database, name: str) -> int:
-    """Return a numeric pragma."""
-    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
-
-
-def _bring_up_to_date(db: Database, path: Path, schema: Schema) -> None:
-    if _is_current(db, path, schema):
-        return
-    _use_wal(db)
-    with one_change(db):  # another process may be making the same file: look again, now alone
-        if not _is_current(db, path, schema):
-            schema.migrations.apply(db)
-            db.execute(f"PRAGMA application_id = {schema.application_id}")
-            db.execute(f"PRAGMA user_version = {schema.version}")
-
-
-def _is_current(db: Database, path: Path, schema: Schema) -> bool:
-    """Tell whether nothing is left to migrate; a foreign or newer file raises StorageError and is not touched."""
-    owner, version = pragma(db, "application_id"), pragma(db, "user_version")
-    if owner != schema.application_id and (owner != 0 or db.table_names()):
-        raise StorageError(f"{path} is not an Ostiary {schema.what}: it belongs to another program")
-    if version > schema.version:
-        known = f"this one knows {schema.version}"
-        raise StorageError(f"{schema.what} {path} comes from a newer Ostiary: its schema is {version}, {known}")
-    return owner == schema.application_id and version == schema.version
-
-
-def _use_wal(db: Database) -> None:
-    """Switch to the write-ahead log where the file is not in it yet."""
-    until_s = time.monotonic() + _BUSY_S
-    while db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as fault:
-            # Changing the mode does not wait for other processes as every other write does (SQLite: busy_handler).
-            if fault.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
-                raise
-            time.sleep(0.01)
-
-
-@_audit(name="0001_entries")
-def _entries(db: Database) -> None:
-    # `body` is the very bytes that were hashed. The triggers stop accidents and honest programs; the chain
-    # is what shows the work of anybody else.
-    db.executescript("""
-        CREATE TABLE entry (
-            seq INTEGER PRIMARY KEY,
-            body TEXT NOT NULL,
-            hash TEXT NOT NULL CHECK (length(hash) = 64)
-        ) STRICT;
-        CREATE TRIGGER entry_follows BEFORE INSERT ON entry
-            WHEN NEW.seq IS NOT (SELECT COALESCE(MAX(seq), 0) + 1 FROM entry)
-            BEGIN SELECT RAISE(ABORT, 'an audit entry follows the one before'); END;
-        CREATE TRIGGER entry_is_not_changed BEFORE UPDATE ON entry
-            BEGIN SELECT RAISE(ABORT, 'an audit entry is never changed'); END;
-        CREATE TRIGGER entry_is_not_deleted BEFORE DELETE ON entry
-            BEGIN SELECT RAISE(ABORT, 'an audit entry is never deleted'); END;
-    """)
 
 
 @_people(name="0001_people")
