@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from appliance.errors import ModelError
 
@@ -77,6 +78,19 @@ class Manifest(_Entry):
     schema_version: Annotated[Literal[1], Field(alias="schema")]
     model: tuple[ModelEntry, ...]
 
+    @model_validator(mode="after")
+    def _says_nothing_twice(self) -> Manifest:
+        """Which file or embedding space is meant must not hang on the order of the entries."""
+        for what, names in (
+            ("file", [one.file for one in self.model]),
+            ("model_id", [one.model_id for one in self.model]),
+            ("default", [one.role for one in self.model if one.default]),
+        ):
+            twice = [name for name, count in Counter(names).items() if count > 1]
+            if twice:
+                raise ValueError(f"{what} stands twice for {twice[0]}")
+        return self
+
     def entry(self, role: Role, file_stem: str = "") -> ModelEntry:
         """Return the role's default model, or the one whose file is `file_stem`.tflite. Raises ModelError."""
         for entry in self.model:
@@ -96,4 +110,4 @@ def read(folder: Path = SHIPPED) -> Manifest:
     except ValidationError as fault:
         first = fault.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise ModelError(f"model manifest {path}: {name}: {first['msg']}") from fault
+        raise ModelError(f"model manifest {path}: {name or 'models'}: {first['msg']}") from fault
