@@ -48,7 +48,9 @@ class Watcher:
     def say(self, line: str, style: str = "") -> None:
         """Print one line with the time since the start."""
         with self._lock:
-            self._console.print(f"{time.monotonic() - self._start_s:7.2f} s  {line}", style=style, highlight=False, soft_wrap=True)
+            self._console.print(
+                f"{time.monotonic() - self._start_s:7.2f} s  {line}", style=style, highlight=False, soft_wrap=True
+            )
 
     def expect(self, *kinds: EventType) -> AuditEvent:
         """Return the next event of one of these kinds. Raises RefusedError where none comes in time."""
