@@ -26,6 +26,7 @@ from appliance.journal import Journal
 from appliance.people.gallery import Gallery
 from appliance.picture import visitor
 from appliance.pipeline import Pipeline
+from appliance.pipeline.following import FollowingStages
 from appliance.pipeline.matching import operating_point
 from appliance.pipeline.policy import Rules
 from appliance.pipeline.presentation import Presentations
@@ -78,7 +79,7 @@ class Service:
         self._frame_s: float | None = None  # time of the newest frame of a recording
         self._stages = ModelStages(self.settings)
         self._presentations = Presentations(self.settings.recognition.reading_s)
-        self._pipeline = Pipeline(self._stages, self._presentations, _rules(self.settings))
+        self._pipeline = Pipeline(FollowingStages(self._stages), self._presentations, _rules(self.settings))
         self._capture = Capture(lambda: open_camera(self.settings.camera), self.settings.camera.stall_s)
         self.link = ControllerLink(installation.controller_socket)
         device = self.settings.device
