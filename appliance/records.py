@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 # numpy is named in types only: the controller shares these nouns and must start without it.
 if TYPE_CHECKING:
@@ -135,6 +135,16 @@ class Reference:
     enrolled_at: datetime  # UTC
 
 
+class RowIndex(Protocol):
+    """A quick shortlist of rows; whoever uses it computes the similarities again."""
+
+    error: float  # by how much its similarities may differ from the exact ones, at most
+
+    def nearest(self, vector: NDArray[np.float32], count: int, /) -> tuple[NDArray[np.int64], float]:
+        """Return the rows most alike, at most `count`, and the approximate similarity of the last of them."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class GallerySnapshot:
     """What the matcher sees: every valid reference of one model, at one revision."""
@@ -145,6 +155,7 @@ class GallerySnapshot:
     model_id: str
     revision: int  # rises with every change of the gallery
     quarantined: tuple[str, ...] = ()  # reference ids that were refused at load
+    index: RowIndex | None = None  # over the matrix; None for a small gallery
 
     @property
     def size(self) -> int:

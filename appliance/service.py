@@ -20,6 +20,7 @@ from appliance.clerk import Clerk
 from appliance.contract import EventType, LockState, Topic
 from appliance.door.link import ControllerLink
 from appliance.drivers.camera import open_camera
+from appliance.drivers.faiss_index import indexed
 from appliance.drivers.photo import encode_jpeg
 from appliance.errors import ApplianceError, DoorError, StorageError
 from appliance.journal import Journal
@@ -167,7 +168,7 @@ class Service:
 
     def _load_gallery(self) -> GallerySnapshot:
         embedder = self._stages.embedder
-        snapshot = self.gallery.snapshot(embedder.model_id, embedder.dimension)
+        snapshot = indexed(self.gallery.snapshot(embedder.model_id, embedder.dimension))
         for reference_id in snapshot.quarantined:
             _log.warning("reference %s is quarantined: its row is not a sound template", reference_id)
         return snapshot

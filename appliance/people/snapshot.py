@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from appliance.pipeline.matching import searchable
-from appliance.records import GallerySnapshot
+from appliance.records import GallerySnapshot, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -100,7 +99,7 @@ def _matrix(rows: Sequence[StoredReference], dimension: int) -> tuple[NDArray[np
         sound = np.abs(norms - 1) <= NORM_TOLERANCE  # this way round, NaN is refused
         matrix = (joined[sound] / norms[sound, None]).astype(np.float32)
     flaws = ["" if good else _norm_flaw(float(norm)) for good, norm in zip(sound, norms, strict=True)]
-    return searchable(matrix), flaws
+    return frozen(np.ascontiguousarray(matrix)), flaws
 
 
 def _norm_flaw(norm: float) -> str:

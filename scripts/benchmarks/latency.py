@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from appliance.drivers.faiss_index import indexed
 from appliance.drivers.scene import Renderer, Visit
 from appliance.errors import UsageError
 from appliance.pipeline import Pipeline
 from appliance.pipeline.embedding import fuse
 from appliance.pipeline.following import FollowingStages
-from appliance.pipeline.matching import operating_point, searchable
+from appliance.pipeline.matching import operating_point
 from appliance.pipeline.policy import Rules, decide
 from appliance.pipeline.presentation import Presentations
 from appliance.records import Frame, GallerySnapshot, Grant, Pulse, frozen
@@ -134,7 +135,7 @@ def gallery_of(pictures: list[NDArray[np.uint8]], stages: ModelStages, size: int
     others = np.random.default_rng(1).normal(size=(size, stages.embedder.dimension)).astype(np.float32)
     others /= np.linalg.norm(others, axis=1, keepdims=True)
     ids = (*(f"person-{number}" for number in range(size)), PERSON)
-    return GallerySnapshot(searchable(np.vstack([others, person.vector])), ids, ids, person.model_id, 1)
+    return indexed(GallerySnapshot(frozen(np.vstack([others, person.vector])), ids, ids, person.model_id, 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -93,7 +93,7 @@ def test_who_is_added_is_seen(gallery: Gallery) -> None:
     assert seen.person_ids == (ada.person_id,) * 2
     assert len(set(seen.reference_ids)) == 2
     assert np.allclose(seen.matrix, [vector(1), vector(2)], atol=1e-7)
-    assert seen.matrix.flags.f_contiguous
+    assert seen.matrix.flags.c_contiguous
     assert not seen.matrix.flags.writeable
     assert gallery.findings("m", D)[0].reason.startswith("is of model other")
 
