@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from appliance.drivers.camera import Camera
     from appliance.records import Frame
 
+_log = logging.getLogger(__name__)
+
 PHOTO_ENDINGS = {".jpg", ".jpeg", ".png"}
 FOLDER_INTERVAL_S = 0.1  # a folder of pictures is played at ten a second
 MAX_BROKEN = 30  # consecutive frames that cannot be decoded before a recording counts as broken
@@ -35,12 +38,12 @@ def open_source(settings: CameraSettings) -> Camera:
     if "://" in source:
         return OpenCvCamera(source, cv2.CAP_FFMPEG, settings)
     path = Path(source)
-    if path.is_dir():
+    if source.strip() and path.is_dir():  # an empty name would be the folder we stand in
         return PhotoFolder(path)
     if path.is_file():
         return Recording(path)
     raise CameraError(
-        f"camera source {source} is not there; allowed are picamera2, simulated, a number, "
+        f"camera source {source or 'of no name'} is not there; allowed are picamera2, simulated, a number, "
         "a /dev path, a URL, a GStreamer pipeline, a video file or a folder of photos"
     )
 
@@ -122,6 +125,7 @@ class PhotoFolder:
     live = False
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_ENDINGS)
         if not self._paths:
             raise CameraError(f"folder {folder} holds no .jpg, .jpeg or .png")
@@ -136,8 +140,11 @@ class PhotoFolder:
                 pixels = read_photo(self._paths[self._next - 1])
             except PhotoError as fault:
                 self.refused.append(str(fault))
+                _log.warning("%s; it is passed over", fault)
                 continue
             return checked(pixels, self._next * FOLDER_INTERVAL_S, self._next)
+        if len(self.refused) == len(self._paths):
+            raise CameraError(f"folder {self._folder} holds no photo that can be read; the first: {self.refused[0]}")
         return None
 
     def close(self) -> None:

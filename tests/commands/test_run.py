@@ -88,6 +88,22 @@ def test_missing_camera_is_one_line(tmp_path: Path) -> None:
     says(ostiary("run", "--source", "63", "--state", tmp_path), 3, "camera 63")
 
 
+def test_empty_source_is_one_line(tmp_path: Path) -> None:
+    """An empty name is not taken for the folder one stands in."""
+    says(ostiary("run", "--source", "", "--state", tmp_path), 3, "camera source")
+
+
+def test_folder_without_a_readable_photo_is_told(tmp_path: Path) -> None:
+    """Each unreadable photo is named, and a folder of nothing else ends with hardware's exit code (A9)."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "one.jpg").write_text("no photo")
+    done = ostiary("run", "--source", folder, "--state", tmp_path)
+    assert done.returncode == 3
+    assert "one.jpg" in done.stderr
+    assert "holds no photo that can be read" in done.stderr.splitlines()[-1]
+
+
 def test_text_named_as_video_is_one_line(tmp_path: Path) -> None:
     """A file that is no video is one line (A9)."""
     fake = tmp_path / "fake.mp4"

@@ -155,11 +155,12 @@ def test_folder_without_photos_is_one_line(tmp_path: Path) -> None:
 
 
 def test_folder_of_nothing_readable_ends_at_once(tmp_path: Path) -> None:
-    """Where not one photo can be read, the folder ends without a frame, and says why for each."""
+    """Where not one photo can be read, the folder says so in one line, and why for each."""
     (tmp_path / "a.png").write_bytes(b"")
     (tmp_path / "b.png").write_bytes(b"\x89PNG")
     folder = PhotoFolder(tmp_path)
-    assert all_frames(folder) == []
+    with pytest.raises(CameraError, match="no photo that can be read"):
+        folder.read()
     assert len(folder.refused) == 2
 
 
