@@ -78,6 +78,7 @@ class Service:
         self._controlled = False  # whether the controller was there when we last looked
         self._live = camera is None or camera.live
         self._frame_s: float | None = None  # time of the newest frame of a recording
+        self._unfinished: Step | None = None
         self._stages = ModelStages(self.settings)
         self._presentations = Presentations(self.settings.recognition.reading_s)
         self._pipeline = Pipeline(FollowingStages(self._stages), self._presentations, _rules(self.settings))
@@ -136,6 +137,7 @@ class Service:
             self._frame_s = frame.captured_at_s
             step = self._pipeline.step(frame, self._snapshot, self._point())
             self.reception.see(step, self._point())
+            self._remember(step)
             self._hooks.on_step(frame, step)
         except ApplianceError as fault:
             _log.error("%s", fault)
@@ -156,6 +158,13 @@ class Service:
             self._snapshot = self._load_gallery()
         self._switchboard.serve(self._use_cases)
         self.reception.tick()
+
+    def _remember(self, step: Step) -> None:
+        """Keep the newest read frame of the visit that a recording may end in; nothing of a live camera."""
+        if self._live or step.presentation is None:
+            self._unfinished = None
+        elif step.presentation.latest.embedding is not None:
+            self._unfinished = step
 
     def _now(self) -> float:
         """Return the frames' clock: monotonic, or a recording's own time."""
@@ -214,7 +223,9 @@ class Service:
         self.journal.append(Event(kind, now, actor, detail=detail, presentation_id=presentation_id))
 
     def _finish(self) -> None:
-        """Leave nothing open: no ticket, no unlocked door."""
+        """Leave nothing open: no visit of a recording, no ticket, no unlocked door."""
+        if self._unfinished is not None:
+            self.reception.see(self._pipeline.conclude(self._unfinished, self._point()), self._point())
         self.reception.close()
         with contextlib.suppress(DoorError):  # no controller: then nothing of ours is unlocked
             self.link.lock()

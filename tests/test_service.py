@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from appliance.records import AuditEvent, Event
+    from appliance.records import AuditEvent, Event, Frame
 
 ADA = Consent("Ada", datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -178,6 +178,46 @@ def test_two_people_too_alike_are_referred(installation: Installation, reader: P
     events = play(installation, Visit(for_s=7))
     assert kinds(events)[0] == (EventType.APPROVAL_REQUESTED, Reason.AMBIGUOUS_MATCH)
     assert levels(installation) == [0]
+
+
+class CutShort:
+    """A recording that breaks off after so many frames."""
+
+    live = False
+
+    def __init__(self, whole: SimulatedCamera, frames: int) -> None:
+        self._whole = whole
+        self._left = frames
+
+    def read(self) -> Frame | None:
+        """Return the next frame until it breaks off."""
+        self._left -= 1
+        return self._whole.read() if self._left >= 0 else None
+
+    def close(self) -> None:
+        """Let the recording go."""
+        self._whole.close()
+
+
+def test_recording_that_breaks_off_ends_with_a_decision(installation: Installation, reader: PhotoReader) -> None:
+    """A visit that was read and not decided when its recording ends is refused or referred with the reason."""
+    embedding, _ = reader.read(read_photo(FACES / "astronaut.png"), "astronaut")
+    twin = np.random.default_rng(7).normal(size=embedding.vector.shape).astype(np.float32)
+    near = unit(embedding.vector + 0.3 * twin / np.linalg.norm(twin), embedding.model_id)
+    assert near is not None
+    with Gallery(installation.gallery_file) as gallery:
+        gallery.add("Ada", ADA, [(embedding, Grade.HIGH)])
+        gallery.add("Bea", ADA, [(near, Grade.HIGH)])
+    whole = SimulatedCamera(
+        Script(Scene(visits=(Visit(for_s=9, pause_s=0.1),))), installation.settings.camera, paced=False
+    )
+    events: list[AuditEvent] = []
+    Service(installation, CutShort(whole, 30), Hooks(on_event=events.append)).run()
+    assert kinds([one.event for one in events]) == [
+        (EventType.APPROVAL_REQUESTED, Reason.AMBIGUOUS_MATCH),
+        (EventType.APPROVAL_EXPIRED, Reason.OPERATOR_TIMEOUT),
+        (EventType.ACCESS_DENIED, Reason.OPERATOR_TIMEOUT),
+    ]
 
 
 def test_grant_is_written_down_before_the_door_moves(installation: Installation, reader: PhotoReader) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from appliance.pipeline.matching import search
 from appliance.pipeline.policy import Rules, decide
-from appliance.records import Grade, Observation, Wait
+from appliance.records import Grade, Grant, Observation, Wait
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,6 +80,13 @@ class Pipeline:
         presentation = self._presentations.observe(self._observe(frame, faces))
         candidates = search(presentation.probe, gallery)
         return Step(faces, presentation, candidates, decide(presentation, candidates, point, self._rules))
+
+    def conclude(self, last: Step, point: OperatingPoint) -> Step:
+        """Return what a visit came to whose recording ends here: as if its reading time were over, never a grant."""
+        if last.presentation is None or not isinstance(last.decision, Wait):
+            return last
+        decision = decide(last.presentation, last.candidates, point, replace(self._rules, reading_s=0.0))
+        return last if isinstance(decision, Grant) else replace(last, decision=decision)
 
     def _observe(self, frame: Frame, faces: tuple[FaceDetection, ...]) -> Observation:
         """Read the nearest face as far as its quality allows; the others are counted and kept out."""
