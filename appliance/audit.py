@@ -14,14 +14,14 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from sqlite_utils import Migrations
 
 from appliance.contract import SCHEMA, EventType, Reason
 from appliance.errors import StorageError
 from appliance.records import Actor, ActorKind, AuditEvent, Event
-from appliance.storage import Schema, named_faults, one_change, open_database
+from appliance.storage import DatabaseFile, Schema, named_faults, one_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ class Verdict:
         return self.first_bad is None
 
 
-class AuditLog:
+class AuditLog(DatabaseFile):
     """The audit chain of one door in the file at `path`; a connection belongs to one thread.
 
     Several processes may append to one file. Raises StorageError, one line that names the file, where the
@@ -91,21 +91,10 @@ class AuditLog:
     """
 
     def __init__(self, path: Path, device_id: str, door: str) -> None:
-        self.path = path
+        super().__init__(path, AUDIT)
         self._device_id = device_id
         self._door = door
         self._head_file = path.with_suffix(".head")
-        self._db = open_database(path, AUDIT)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *fault: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; the log cannot be used afterwards."""
-        self._db.close()
 
     def append(self, event: Event) -> AuditEvent:
         """Return the event as it is sealed; when this returns, it is on disk.

@@ -10,7 +10,7 @@ import binascii
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -20,7 +20,7 @@ from sqlite_utils import Migrations
 from appliance.contract import Role, is_identifier
 from appliance.envelope import Client
 from appliance.errors import RefusedError, StorageError, UsageError
-from appliance.storage import Schema, named_faults, one_change, open_database
+from appliance.storage import DatabaseFile, Schema, named_faults, one_change
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +63,7 @@ class Entry:
     nonce: int  # of its last command; -1 before the first
 
 
-class Registry:
+class Registry(DatabaseFile):
     """The clients in the file at `path`; a connection belongs to one thread.
 
     Every change is durable on return. Raises StorageError, one line that names the file, where that is
@@ -71,18 +71,7 @@ class Registry:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._db = open_database(path, _CLIENTS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *fault: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; the registry cannot be used afterwards."""
-        self._db.close()
+        super().__init__(path, _CLIENTS)
 
     def add(self, client_id: str, role: Role, public_key: str) -> None:
         """Let a new client in, or a revoked one again, whose last nonce stays.

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from sqlite_utils import Database
 
@@ -83,6 +83,24 @@ def open_database(path: Path, schema: Schema) -> Database:
         connection.close()
         raise
     return db
+
+
+class DatabaseFile:
+    """One open database; a connection belongs to one thread. Raises StorageError as `open_database` does."""
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        self.path = path
+        self._db = open_database(path, schema)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; it cannot be used afterwards."""
+        self._db.close()
 
 
 def pragma(db: Database, name: str) -> int:

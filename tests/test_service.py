@@ -57,6 +57,17 @@ def enrol(installation: Installation, reader: PhotoReader, face: str) -> str:
         return gallery.add(face, ADA, [(embedding, quality.grade)]).person_id
 
 
+def enrol_look_alikes(installation: Installation, reader: PhotoReader) -> None:
+    """Enrol a portrait, and somebody made up whose template is within the margin of it."""
+    embedding, _ = reader.read(read_photo(FACES / "astronaut.png"), "astronaut")
+    twin = np.random.default_rng(7).normal(size=embedding.vector.shape).astype(np.float32)
+    near = unit(embedding.vector + 0.3 * twin / np.linalg.norm(twin), embedding.model_id)
+    assert near is not None
+    with Gallery(installation.gallery_file) as gallery:
+        gallery.add("Ada", ADA, [(embedding, Grade.HIGH)])
+        gallery.add("Bea", ADA, [(near, Grade.HIGH)])
+
+
 def play(
     installation: Installation, *visits: Visit, on_event: Callable[[AuditEvent], None] | None = None
 ) -> list[Event]:
@@ -168,13 +179,7 @@ def test_erased_person_is_a_stranger_at_once(installation: Installation, reader:
 
 def test_two_people_too_alike_are_referred(installation: Installation, reader: PhotoReader) -> None:
     """Where a second person is within the margin of the first, a human is asked (B10)."""
-    embedding, _ = reader.read(read_photo(FACES / "astronaut.png"), "astronaut")
-    twin = np.random.default_rng(7).normal(size=embedding.vector.shape).astype(np.float32)
-    near = unit(embedding.vector + 0.3 * twin / np.linalg.norm(twin), embedding.model_id)
-    assert near is not None
-    with Gallery(installation.gallery_file) as gallery:
-        gallery.add("Ada", ADA, [(embedding, Grade.HIGH)])
-        gallery.add("Bea", ADA, [(near, Grade.HIGH)])
+    enrol_look_alikes(installation, reader)
     events = play(installation, Visit(for_s=7))
     assert kinds(events)[0] == (EventType.APPROVAL_REQUESTED, Reason.AMBIGUOUS_MATCH)
     assert levels(installation) == [0]
@@ -201,13 +206,7 @@ class CutShort:
 
 def test_recording_that_breaks_off_ends_with_a_decision(installation: Installation, reader: PhotoReader) -> None:
     """A visit that was read and not decided when its recording ends is refused or referred with the reason."""
-    embedding, _ = reader.read(read_photo(FACES / "astronaut.png"), "astronaut")
-    twin = np.random.default_rng(7).normal(size=embedding.vector.shape).astype(np.float32)
-    near = unit(embedding.vector + 0.3 * twin / np.linalg.norm(twin), embedding.model_id)
-    assert near is not None
-    with Gallery(installation.gallery_file) as gallery:
-        gallery.add("Ada", ADA, [(embedding, Grade.HIGH)])
-        gallery.add("Bea", ADA, [(near, Grade.HIGH)])
+    enrol_look_alikes(installation, reader)
     whole = SimulatedCamera(
         Script(Scene(visits=(Visit(for_s=9, pause_s=0.1),))), installation.settings.camera, paced=False
     )

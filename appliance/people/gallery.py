@@ -7,14 +7,14 @@ import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from appliance.errors import RefusedError, StorageError
 from appliance.people.migrations import GALLERY
 from appliance.people.snapshot import NORM_TOLERANCE, Finding, StoredReference, build, digest
-from appliance.storage import named_faults, one_change, open_database, pragma
+from appliance.storage import DatabaseFile, named_faults, one_change, pragma
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +54,7 @@ class Person:
     consent_by: str
 
 
-class Gallery:
+class Gallery(DatabaseFile):
     """The people of one appliance in the file at `path`; a connection belongs to one thread.
 
     Every change is durable on return, or raises and leaves everything as it was. Raises StorageError, one
@@ -62,19 +62,8 @@ class Gallery:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._db = open_database(path, GALLERY)
+        super().__init__(path, GALLERY)
         self._seen: int | None = None  # data_version at the latest snapshot; None when we have changed something
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *fault: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; the gallery cannot be used afterwards."""
-        self._db.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
