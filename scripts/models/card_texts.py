@@ -136,8 +136,8 @@ WORDS = {
             "0.9993, lowest 0.9963. Of all pairs of those faces (4,414 mated, "
             "7,255,541 non-mated) TAR at FMR 1e-3, 1e-4, 1e-5: float 98.48, 96.67, 93.59 %; hybrid 98.46, 96.60, "
             "93.54 %. On the 3,000 pairs of folds 1 to 5, five folds of 600: float 99.40 %, hybrid 99.17 %, which is 7 "
-            "pairs and may or may not be chance; TAR at FMR 1e-3 98.67 and 98.53 %. Those came from an alignment script "
-            "of the builder's; `scripts/bench lfw`, through the appliance's own stages, gives the hybrid 99.23 %, and "
+            "pairs and may or may not be chance; TAR at FMR 1e-3 98.67 and 98.53 %. Those came from an alignment of "
+            "the builder's own; `scripts/bench lfw`, through the appliance's own stages, gives the hybrid 99.23 %, and "
             "the float form was not run there. The hybrid is shipped for its speed (2.8 ms against 5.0)."
         ),
     ),
