@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from appliance.pipeline.cues import static_cues
 from appliance.pipeline.embedding import fuse
-from appliance.pipeline.liveness import static_cues
 from appliance.records import Embedding, Evidence, Grade, Observation, Presentation
 
 if TYPE_CHECKING:
