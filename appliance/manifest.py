@@ -46,7 +46,8 @@ class Measured(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    impostors: Impostors | None = None
+    impostors: Impostors | None = None  # one photograph against one
+    visits: Impostors | None = None  # the best of a visit's fused probes against one photograph
 
 
 class ModelEntry(_Entry):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # Small pictures: the threads' hand-over costs more than they save, and the second core has other work.
 cv2.setNumThreads(1)
 
+FOLLOW_ERROR = 25.0  # mean luma levels by which a followed point's surroundings may differ
+
 
 def letterbox(pixels: NDArray[np.uint8], side_px: int) -> tuple[NDArray[np.uint8], float, tuple[float, float]]:
     """Return the picture fitted into a black square, with the scale and offset that took it there.
@@ -32,9 +34,15 @@ def letterbox(pixels: NDArray[np.uint8], side_px: int) -> tuple[NDArray[np.uint8
     return square, scale, (float(left), float(top))
 
 
-def warp(pixels: NDArray[np.uint8], matrix: NDArray[np.float64], side_px: int) -> NDArray[np.uint8]:
-    """Return a square cut out by the 2x3 affine `matrix` (outside -> inside); what lies outside is black."""
-    warped = cv2.warpAffine(pixels, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR)
+def warp(
+    pixels: NDArray[np.uint8], matrix: NDArray[np.float64], side_px: int, *, cubic: bool = False
+) -> NDArray[np.uint8]:
+    """Return a square cut out by the 2x3 affine `matrix` (outside -> inside); what lies outside is black.
+
+    `cubic` keeps more of a small face's detail than bilinear interpolation, in three times the time.
+    """
+    how = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
+    warped = cv2.warpAffine(pixels, matrix, (side_px, side_px), flags=how)
     return cast("NDArray[np.uint8]", warped)
 
 
@@ -55,6 +63,67 @@ def shrunk(pixels: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
 def luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return (H, W) brightness, 0..255, ITU-R BT.601."""
     return cast("NDArray[np.uint8]", cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+
+
+def halved_luma(pixels: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
+    """Return the brightness of a picture halved so many times, (H >> times, W >> times)."""
+    small = pixels
+    for _ in range(times):  # each has a fast path; a factor of three in one step costs five times as much
+        size = (small.shape[1] // 2, small.shape[0] // 2)
+        whole = small[: 2 * size[1], : 2 * size[0]]
+        small = cast("NDArray[np.uint8]", cv2.resize(whole, size, interpolation=cv2.INTER_AREA))
+    return luma(small)
+
+
+def relit(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (H, W) luma over the mean of its surroundings, 110 for the same: a lamp's flicker divides out."""
+    return cast("NDArray[np.uint8]", cv2.divide(grey, cv2.blur(grey, (15, 15)), scale=110.0))
+
+
+def detail(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return (H, W) luma without its grain and without slow changes of light: differences from the surroundings."""
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
+    return cast("NDArray[np.float32]", smooth - cv2.blur(smooth, (19, 19)))
+
+
+def moved(picture: NDArray[np.float32], homography: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return an (H, W) picture moved by a 3x3 homography (before -> after); what comes from outside is 0."""
+    return cast("NDArray[np.float32]", cv2.warpPerspective(picture, homography, picture.shape[1::-1]))
+
+
+def range_within(
+    picture: NDArray[np.float32], radius_px: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the least and the greatest of each pixel's square neighbourhood in an (H, W) picture."""
+    around = np.ones((2 * radius_px + 1, 2 * radius_px + 1), np.uint8)
+    return (
+        cast("NDArray[np.float32]", cv2.erode(picture, around)),
+        cast("NDArray[np.float32]", cv2.dilate(picture, around)),
+    )
+
+
+def follow(
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    points: NDArray[np.float32],
+    expected: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return where (n, 2) points of one (H, W) luma picture lie in another, looked for from `expected` on.
+
+    The second array tells which of them were found (Lucas and Kanade, pyramids of three levels).
+    """
+    found, status, error = cv2.calcOpticalFlowPyrLK(
+        before,
+        after,
+        points[:, np.newaxis],
+        expected[:, np.newaxis].copy(),
+        winSize=(11, 11),
+        maxLevel=2,
+        criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 0.03),
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        minEigThreshold=2e-3,
+    )
+    return found[:, 0], (status[:, 0] > 0) & (error[:, 0] < FOLLOW_ERROR)
 
 
 def laplacian_variance(grey: NDArray[np.uint8]) -> float:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CROP_PX = 112
 REGION_SCALE = 1.5  # of the detection box, as the landmark model was trained
+VIEW_SCALES = (1.4, 1.5)  # a photograph is read in both: their landmarks err differently
 
 # ArcFace's 112x112 template: right eye, left eye, nose tip, right and left mouth corner (subject's own).
 TEMPLATE = np.array(
@@ -47,11 +48,7 @@ class Alignment:
 
         A face half outside gives points outside the frame and a crop that is black there; never an error.
         """
-        matrix = region(face, self._model.side_px)
-        mesh, logit = self._model.run(pixels.warp(frame.pixels, matrix, self._model.side_px))
-        points = np.nan_to_num(mesh.reshape(468, 3).astype(np.float64))
-        inverse = _inverse(matrix)
-        landmarks = points[:, :2] @ inverse[:, :2].T + inverse[:, 2]
+        points, landmarks, logit = self._landmarks(frame, face, REGION_SCALE)
         five = five_points(landmarks)
         yaw_deg, pitch_deg = turned(points)
         eye_line = five[1] - five[0]
@@ -61,17 +58,39 @@ class Alignment:
             yaw_deg=yaw_deg,
             pitch_deg=pitch_deg,
             roll_deg=float(np.degrees(np.arctan2(eye_line[1], eye_line[0]))),
-            presence=float(1 / (1 + np.exp(-np.clip(logit.reshape(-1)[0], -50, 50)))),
+            presence=float(1 / (1 + np.exp(-np.clip(logit, -50, 50)))),
             crop=frozen(pixels.warp(frame.pixels, similarity(five, TEMPLATE), CROP_PX)),
         )
 
+    def views(self, frame: Frame, face: FaceDetection) -> tuple[NDArray[np.uint8], ...]:
+        """Return (112, 112, 3) crops of one face of a photograph that differ in nothing but chance.
 
-def region(face: FaceDetection, side_px: int) -> NDArray[np.float64]:
+        Their mean is nearer to the person than any of them: two readings of the landmarks, each also mirrored.
+        """
+        crops = []
+        for scale in VIEW_SCALES:
+            _, landmarks, _ = self._landmarks(frame, face, scale)
+            crop = pixels.warp(frame.pixels, similarity(five_points(landmarks), TEMPLATE), CROP_PX, cubic=True)
+            crops += [crop, np.ascontiguousarray(crop[:, ::-1])]
+        return tuple(frozen(crop) for crop in crops)
+
+    def _landmarks(
+        self, frame: Frame, face: FaceDetection, scale: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Return the (468, 3) mesh in the region's own pixels, its (468, 2) points in the frame's, and the logit."""
+        matrix = region(face, self._model.side_px, scale)
+        mesh, logit = self._model.run(pixels.warp(frame.pixels, matrix, self._model.side_px))
+        points = np.nan_to_num(mesh.reshape(468, 3).astype(np.float64))
+        inverse = _inverse(matrix)
+        return points, points[:, :2] @ inverse[:, :2].T + inverse[:, 2], float(logit.reshape(-1)[0])
+
+
+def region(face: FaceDetection, side_px: int, enlarged: float = REGION_SCALE) -> NDArray[np.float64]:
     """Return the 2x3 matrix frame -> square that holds the face enlarged and its eye line level."""
     x0, y0, x1, y1 = (float(v) for v in face.box)
     eye_line = (face.keypoints[1] - face.keypoints[0]).astype(np.float64)
     angle = np.arctan2(eye_line[1], eye_line[0])
-    scale = side_px / (max(x1 - x0, y1 - y0, 1.0) * REGION_SCALE)
+    scale = side_px / (max(x1 - x0, y1 - y0, 1.0) * enlarged)
     cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
     turn = np.array([[cos, sin], [-sin, cos]])
     centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from appliance.manifest import ModelEntry
 
 
+# Of sets of 3, 4 and 5 pictures of one person of LFW, 0.0, 0.4 and 1.0 % of the pictures lie so far off. Where one of
+# three shows somebody else, 86 % of those do, and the fused probe's misses at FMR 1e-4 fall from 9.4 to 2.0 % (n 888).
+OUTLYING = 0.2  # cosine
+MAD_TO_SIGMA = 1.4826  # of a normal distribution
+
+
 class EmbedderModel(Protocol):
     """An embedder's runtime."""
 
@@ -60,7 +66,8 @@ def unit(vector: NDArray[np.floating], model_id: str) -> Embedding | None:
 def fuse(embeddings: Sequence[Embedding], weights: Sequence[float]) -> Embedding | None:
     """Return the weighted mean direction of templates of one model; None for no templates or no direction.
 
-    Raises ValueError where the templates come from different models.
+    Of three or more, those that disagree with the rest do not count. Raises ValueError where the templates come
+    from different models.
     """
     if not embeddings:
         return None
@@ -68,5 +75,22 @@ def fuse(embeddings: Sequence[Embedding], weights: Sequence[float]) -> Embedding
     if len(model_ids) > 1:
         raise ValueError(f"templates of different models cannot be fused: {sorted(model_ids)}")
     # A sum in float32: `unit` brings it to length 1, and doing all of it in float64 took six times as long.
-    total = np.asarray(weights, np.float32) @ np.stack([one.vector for one in embeddings])
+    vectors = np.stack([one.vector for one in embeddings])
+    total = (np.asarray(weights, np.float32) * agreeing(vectors)) @ vectors
     return unit(total, embeddings[0].model_id)
+
+
+def agreeing(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which of (n, D) unit vectors lie with the others: (n,), never fewer than half; all where n < 3.
+
+    An outlier is a frame in which somebody else, a hand or a blur was read: it falls behind the median likeness to
+    the mean by more than three times the usual spread, and by `OUTLYING` at least.
+    """
+    if len(vectors) < 3:
+        return np.ones(len(vectors), np.bool_)
+    likeness = vectors @ vectors.mean(axis=0)
+    likeness /= max(float(np.linalg.norm(vectors.mean(axis=0))), 1e-6)
+    median = np.median(likeness)
+    spread = MAD_TO_SIGMA * np.median(np.abs(likeness - median))
+    sound: NDArray[np.bool_] = likeness >= median - max(3 * float(spread), OUTLYING)
+    return sound

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from appliance.records import Decision
 
+REACH = 0.55  # cosine, see `out_of_reach`
+LOOKS_PER_S = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -30,8 +33,6 @@ class Rules:
     min_bona_fide: float  # 0..1
     attack_below: float = 0.1  # a median this low is called an attack without waiting for the reading time
     attack_frames: int = 6
-    stranger_frames: int = 8
-    stranger_below: float = 0.12  # cosine under the threshold at which more frames are not worth waiting for
 
 
 def decide(seen: Presentation, candidates: Sequence[Candidate], point: OperatingPoint, rules: Rules) -> Decision | Wait:
@@ -44,7 +45,7 @@ def decide(seen: Presentation, candidates: Sequence[Candidate], point: Operating
         _unread(seen, rules, over=over)
         or _several(seen, rules, over=over)
         or _not_live(seen, rules, over=over)
-        or _not_recognised(seen, candidates, point, rules, over=over)
+        or _not_recognised(seen, candidates, point, over=over)
     )
     if doubt is not None:
         return doubt
@@ -78,12 +79,21 @@ def _not_live(seen: Presentation, rules: Rules, *, over: bool) -> Deny | Refer |
     return None
 
 
+def out_of_reach(similarity: float, threshold: float, read_span_s: float) -> bool:
+    """Tell whether more frames of this visit could hardly lift its similarity to the threshold.
+
+    What further looks add falls with their number. Of 560 draws of 8 pictures of one person (47 people of LFW), 99.9 %
+    gained less than 0.55 / n after n pictures. Frames one after the other are not n looks: two a second are counted.
+    """
+    return not similarity + REACH / (1 + LOOKS_PER_S * read_span_s) >= threshold
+
+
 def _not_recognised(
-    seen: Presentation, candidates: Sequence[Candidate], point: OperatingPoint, rules: Rules, *, over: bool
+    seen: Presentation, candidates: Sequence[Candidate], point: OperatingPoint, *, over: bool
 ) -> Refer | Wait | None:
     best = candidates[0].similarity if candidates else -1.0
     if not point.threshold <= best < math.inf:
-        hopeless = seen.frames_read >= rules.stranger_frames and not best >= point.threshold - rules.stranger_below
+        hopeless = out_of_reach(best, point.threshold, seen.read_span_s)
         return Refer(Reason.UNKNOWN_FACE) if over or hopeless else _wait(seen)
     if len(candidates) > 1 and not best - candidates[1].similarity >= point.margin:
         return Refer(Reason.AMBIGUOUS_MATCH) if over else _wait(seen)

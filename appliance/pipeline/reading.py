@@ -11,10 +11,10 @@ from appliance.errors import PhotoError
 from appliance.pipeline import near
 from appliance.pipeline.alignment import Alignment
 from appliance.pipeline.detection import Detection
-from appliance.pipeline.embedding import Embedder
+from appliance.pipeline.embedding import Embedder, fuse
 from appliance.pipeline.liveness import PresentationAttackDetection
 from appliance.pipeline.quality import Assessment
-from appliance.records import Embedding, Frame, Grade, Quality
+from appliance.records import Embedding, FaceDetection, Frame, Grade, Quality
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,13 +34,24 @@ class ModelStages:
         detector = shipped.entry("detector" if recognition.detector == "short" else "detector_full_range")
         embedder = shipped.entry("embedder", f"face_embedder_{recognition.embedder}")
         self.detect = Detection(load_model(detector, folder)).detect
-        self.align = Alignment(load_model(shipped.entry("landmarks"), folder)).align
+        alignment = Alignment(load_model(shipped.entry("landmarks"), folder))
+        self.align = alignment.align
+        self.views = alignment.views
         self.assess = Assessment(recognition.min_face_px).assess
         liveness = load_model(shipped.entry("liveness"), folder)
         self.score = PresentationAttackDetection(liveness, settings.liveness.min_face_px).score
         self.embedder = Embedder(load_model(embedder, folder))
         self.embed = self.embedder.embed
-        self.impostors: Impostors | None = embedder.measured.impostors
+        self.impostors: Impostors | None = embedder.measured.visits or embedder.measured.impostors
+
+    def template(self, frame: Frame, face: FaceDetection) -> Embedding | None:
+        """Return one photograph's template, the mean of its views; None where the model gave none.
+
+        A photograph is read once and compared for years, so it may take five frames' time.
+        """
+        read = [self.embed(view) for view in self.views(frame, face)]
+        whole = [one for one in read if one is not None]
+        return fuse(whole, [1.0] * len(whole))
 
 
 class PhotoReader:
@@ -63,7 +74,7 @@ class PhotoReader:
             raise PhotoError(f"photo {name} shows {together} faces; exactly one is allowed")
         geometry = self._stages.align(frame, faces[0])
         quality = self._stages.assess(frame, faces[0], geometry)
-        embedding = self._stages.embed(geometry.crop)
+        embedding = self._stages.template(frame, faces[0])
         if quality.grade is Grade.LOW or embedding is None:
             flaws = ", ".join(quality.flaws) or "unreadable"
             raise PhotoError(f"photo {name} is too poor to enrol ({flaws}); medium or high quality is needed")

@@ -58,12 +58,14 @@ def impostors(folder: Path, *, name: str | None, write: bool, embedder: Embedder
 @click.option("--images", type=click.IntRange(1, 100), default=1, show_default=True, help="Images enrolled of each.")
 @click.option("--fuse", "fused", type=click.IntRange(1, 100), default=1, show_default=True, help="Images to a probe.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Draws which images are enrolled.")
+@click.option("--draws", type=click.IntRange(1, 100), default=1, show_default=True, help="Draws, with seeds in a row.")
+@click.option("--single-view", is_flag=True, help="Read probes as the camera's frames are, not as photographs.")
 @_with_models
-def openset(folder: Path, *, images: int, fused: int, seed: int, embedder: Embedder, detector: Detector) -> None:
+def openset(folder: Path, *, embedder: Embedder, detector: Detector, **plan: Any) -> None:  # noqa: ANN401 - click's own
     """Identify the people of FOLDER/images among each other, with strangers at the door."""
     from . import openset as bench  # noqa: PLC0415
 
-    bench.run(folder, embedder, detector, images=images, fused=fused, seed=seed)
+    bench.run(folder, embedder, detector, bench.Plan(**plan))
 
 
 @root.command()

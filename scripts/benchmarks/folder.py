@@ -48,7 +48,8 @@ class Pair:
 class Reading:
     """What became of each picture."""
 
-    templates: dict[Path, Embedding] = field(default_factory=dict)
+    templates: dict[Path, Embedding] = field(default_factory=dict)  # as a photograph is enrolled: several views
+    frames: dict[Path, Embedding] = field(default_factory=dict)  # as a camera's frame is read: one view
     missed: list[Path] = field(default_factory=list)  # no face found
     broken: list[str] = field(default_factory=list)  # one line each, with the file's name
 
@@ -132,11 +133,12 @@ def read(wanted: Iterable[Picture], stages: ModelStages) -> Reading:
             reading.broken.append(str(fault))
             continue
         face = central(stages.detect(frame), frame)
-        embedding = stages.embed(stages.align(frame, face).crop) if face else None
-        if embedding is None:
+        template = stages.template(frame, face) if face else None
+        seen = stages.embed(stages.align(frame, face).crop) if face else None
+        if template is None or seen is None:
             reading.missed.append(path)
         else:
-            reading.templates[path] = embedding
+            reading.templates[path], reading.frames[path] = template, seen
     if not reading.templates:
         raise UsageError(f"none of the {len(paths)} pictures shows a face that can be read")
     return reading

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,67 +12,98 @@ import numpy as np
 from appliance import manifest
 from appliance.errors import UsageError
 from appliance.manifest import Impostors
+from appliance.pipeline.embedding import fuse
 
 from . import folder as folders
 from . import report, written
 from .tail import TAIL_FMR, Measured, Tail, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import Literal
 
     from numpy.typing import NDArray
 
-    from .folder import Picture, Reading
+    from appliance.records import Embedding
 
 BLOCK = 512  # rows of templates compared at a time
 BINS = 20_000  # of cosine, -1..1, to find what is kept
 KEPT_SHARE = 4 * TAIL_FMR  # of the comparisons, the highest: what a resample of people may need
 RESAMPLES = 200
 MIN_PEOPLE = 20  # fewer cannot be drawn again with any sense
+LOOKS = 5  # pictures of a visit
+FIRST_LOOK = 3  # a door never decides on fewer frames
+MAX_VISITS = 8  # of one person: nobody's face shall make the tail
 SHOWN = (1e-3, 1e-4, 1e-5, 1e-6)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """Comparisons of different people: the highest of them, or all."""
+
+    pairs: NDArray[np.int64]  # (K, 2) numbers of the two people
+    scores: NDArray[np.float64]  # (K,) cosine
+    total: int  # comparisons made, those that were not kept among them
+    sizes: tuple[NDArray[np.int64], NDArray[np.int64]]  # (P,) what each person has on either side
+    note: str = ""
+
+    def of(self, times: NDArray[np.float64]) -> float:
+        """Return how many comparisons there are, up to a factor, when each person comes so many times."""
+        one, other = times * self.sizes[0], times * self.sizes[1]
+        return float(one.sum() * other.sum() - one @ other)
 
 
 def run(
     folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "full"], name: str, *, write: bool
 ) -> None:
-    """Print the measured and the fitted tail, and put it into the manifest where `write`. Raises UsageError."""
+    """Print the measured and the fitted tails, and put them into the manifest where `write`. Raises UsageError.
+
+    Two tails: one photograph against one, and a whole visit's fused probe, the best of its looks, against one.
+    """
     wanted = folders.pictures(folder)
     settings, stages = folders.open_stages(embedder, detector)
     reading = folders.read(wanted, stages)
     kept = [picture for picture in wanted if picture.path in reading.templates]
-    tail, interval, measured = _fitted(kept, reading)
-    people = len({picture.person for picture in kept})
+    names, people = np.unique([picture.person for picture in kept], return_inverse=True)
+    if names.size < MIN_PEOPLE:
+        raise UsageError(f"{names.size} people give no tail; at least {MIN_PEOPLE} are needed")
+    data = f"{name}: {len(kept)} images of {names.size} people"
+    templates = folders.matrix([reading.templates[picture.path] for picture in kept])
+    frames = [reading.frames[picture.path] for picture in kept]
+    found = {"impostors": highest(templates, people), "visits": visits(frames, templates, people)}
+    tails, line = dict[str, Impostors](), dict[str, Any]()
+    for kind, compared in found.items():
+        try:
+            tails[kind], line[kind] = _fitted(compared, data)
+        except ValueError as fault:
+            if kind == "impostors":
+                raise UsageError(f"no tail can be fitted: {fault}") from fault
+            print(f"visits of {LOOKS} pictures: no tail can be fitted: {fault}")
+    report.name("faces missed, left out", reading.missed)
+    report.name("broken pictures, left out", reading.broken)
+    entry = manifest.read().entry("embedder", f"face_embedder_{embedder}")
+    if write:
+        written.put(manifest.SHIPPED, entry.model_id, tails)
+        print(f"written to {manifest.SHIPPED / 'manifest.toml'} for {entry.model_id}")
+    counts = {"missed_faces": len(reading.missed), "broken_images": len(reading.broken), "people": int(names.size)}
+    report.finish({"bench": "impostors"} | line | counts | {"models": report.models(settings)})
+
+
+def _fitted(compared: Compared, data: str) -> tuple[Impostors, dict[str, Any]]:
+    """Return the tail as the manifest holds it, and the line for it. Raises ValueError for too few comparisons."""
+    measured = Measured(compared.scores, compared.total)
+    tail, interval = fit(measured), _resampled(compared)
     impostors = Impostors(
-        data=f"{name}: {len(kept)} images of {people} people",
-        comparisons=int(measured.total),
+        data=f"{data}{compared.note}",
+        comparisons=compared.total,
         tail_start=tail.start,
         tail_fmr=float(f"{tail.fmr:.6g}"),
         tail_scale=round(tail.scale, 5),
         tail_scale_ci95=interval,
     )
     _show(tail, measured, impostors)
-    report.name("faces missed, left out", reading.missed)
-    report.name("broken pictures, left out", reading.broken)
-    entry = manifest.read().entry("embedder", f"face_embedder_{embedder}")
-    if write:
-        written.put(manifest.SHIPPED, entry.model_id, impostors)
-        print(f"written to {manifest.SHIPPED / 'manifest.toml'} for {entry.model_id}")
-    report.finish(_line(impostors, tail, measured, people, reading) | {"models": report.models(settings)})
-
-
-def _fitted(kept: list[Picture], reading: Reading) -> tuple[Tail, tuple[float, float], Measured]:
-    vectors = folders.matrix([reading.templates[picture.path] for picture in kept])
-    names, people = np.unique([picture.person for picture in kept], return_inverse=True)
-    if names.size < MIN_PEOPLE:
-        raise UsageError(f"{names.size} people give no tail; at least {MIN_PEOPLE} are needed")
-    try:
-        pairs, scores, total = highest(vectors, people)
-        measured = Measured(scores, total)
-        return fit(measured), _resampled(pairs, scores, people), measured
-    except ValueError as fault:
-        raise UsageError(f"no tail can be fitted: {fault}") from fault
+    return impostors, _line(impostors, tail, measured)
 
 
 def _show(tail: Tail, measured: Measured, impostors: Impostors) -> None:
@@ -86,15 +120,11 @@ def _show(tail: Tail, measured: Measured, impostors: Impostors) -> None:
     print(f"tail from cosine {tail.start:.4f}: FMR {tail.fmr:.3g}, scale {scale}")
 
 
-def _line(impostors: Impostors, tail: Tail, measured: Measured, people: int, reading: Reading) -> dict[str, Any]:
+def _line(impostors: Impostors, tail: Tail, measured: Measured) -> dict[str, Any]:
     return {
-        "bench": "impostors",
         **impostors.model_dump(),
-        "people": people,
         "measured": {f"{fmr:.0e}": round(measured.threshold(fmr), 4) for fmr in SHOWN if measured.total * fmr >= 1},
         "fitted": {f"{fmr:.0e}": round(tail.threshold(min(fmr, tail.fmr)), 4) for fmr in SHOWN},
-        "missed_faces": len(reading.missed),
-        "broken_images": len(reading.broken),
     }
 
 
@@ -108,10 +138,8 @@ def blocks(vectors: NDArray[np.float32], people: NDArray[np.int64]) -> Iterator[
         yield pairs + np.array((start, 0)), scores[pairs[:, 0], pairs[:, 1]]
 
 
-def highest(
-    vectors: NDArray[np.float32], people: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
-    """Return the pairs of rows, the cosines and how many there were; only the highest 4 in 1,000 are kept."""
+def highest(vectors: NDArray[np.float32], people: NDArray[np.int64]) -> Compared:
+    """Return every picture against every one of another person; only the highest 4 in 1,000 are kept."""
     counts = np.zeros(BINS, np.int64)
     for _, scores in blocks(vectors, people):
         counts += np.histogram(np.clip(scores, -1, 1), BINS, (-1, 1))[0]
@@ -120,23 +148,57 @@ def highest(
     first = int(np.flatnonzero(beyond >= min(total, KEPT_SHARE * total))[-1]) if total else 0
     floor = -1 + 2 * max(first - 1, 0) / BINS  # a bin lower: rounding must lose nothing
     found = [(pairs[scores >= floor], scores[scores >= floor]) for pairs, scores in blocks(vectors, people)]
-    return (
-        np.concatenate([pairs for pairs, _ in found]),
-        np.concatenate([scores for _, scores in found]).astype(np.float64),
-        total,
+    pairs = people[np.concatenate([rows for rows, _ in found])]
+    pictures = np.bincount(people)
+    return Compared(
+        pairs, np.concatenate([scores for _, scores in found]).astype(np.float64), total, (pictures, pictures)
     )
 
 
-def _resampled(pairs: NDArray[np.int64], scores: NDArray[np.float64], people: NDArray[np.int64]) -> tuple[float, float]:
+def visits(frames: Sequence[Embedding], templates: NDArray[np.float32], people: NDArray[np.int64]) -> Compared:
+    """Return the visits of everybody with enough pictures against every template of another person.
+
+    A visit is `LOOKS` different pictures, fused one after the other as the camera's frames are; its similarity is
+    the highest that it had from the third on, because a door looks again with every frame. Frames of one visit are
+    more alike than these, so that the truth lies between this and one picture.
+    """
+    rows: list[NDArray[np.int64]] = []
+    owners: list[int] = []
+    for person in range(int(people.max()) + 1):
+        own = np.flatnonzero(people == person)
+        rows += [own[at : at + LOOKS] for at in range(0, min(len(own), LOOKS * MAX_VISITS) - LOOKS + 1, LOOKS)]
+        owners += [person] * (len(rows) - len(owners))
+    asked = np.array(owners, np.int64)
+    kept = []
+    for person, looks in zip(owners, rows, strict=True):
+        seen = [frames[at] for at in looks]
+        probes = [fuse(seen[:count], [1.0] * count) for count in range(FIRST_LOOK, LOOKS + 1)]
+        fused = folders.matrix([probe for probe in probes if probe is not None])
+        others = np.flatnonzero(people != person)
+        best = (fused @ templates[others].T).max(axis=0)
+        kept.append((np.column_stack([np.full(others.size, person), people[others]]), best))
+    pairs = np.concatenate([np.empty((0, 2), np.int64), *(pair for pair, _ in kept)])
+    scores = np.concatenate([np.empty(0), *(best for _, best in kept)])
+    asks = np.bincount(asked, minlength=int(people.max()) + 1)
+    total = scores.size
+    high = np.argsort(-scores, kind="stable")[: math.ceil(KEPT_SHARE * total)]
+    note = f"; {len(rows)} visits of {LOOKS} images, the best of the looks from {FIRST_LOOK} on"
+    return Compared(pairs[high], scores[high], total, (asks, np.bincount(people)), note)
+
+
+def _resampled(compared: Compared) -> tuple[float, float]:
     """Return the 95 % interval of the scale when the people, not the comparisons, are drawn again."""
     dice = np.random.default_rng(1)
-    pictures = np.bincount(people)
+    people = compared.sizes[0].size
+    everybody = compared.of(np.ones(people))
     scales = []
     for _ in range(RESAMPLES):
-        times = np.bincount(dice.integers(pictures.size, size=pictures.size), minlength=pictures.size)
-        weights = (times[people[pairs[:, 0]]] * times[people[pairs[:, 1]]]).astype(np.float64)
-        drawn = times * pictures
-        total = (float(drawn.sum()) ** 2 - float((drawn**2).sum())) / 2
-        scales.append(fit(Measured(scores[weights > 0], total, weights[weights > 0])).scale)
+        times = np.bincount(dice.integers(people, size=people), minlength=people).astype(np.float64)
+        weights = times[compared.pairs[:, 0]] * times[compared.pairs[:, 1]]
+        drawn = Measured(
+            compared.scores[weights > 0], compared.total * compared.of(times) / everybody, weights[weights > 0]
+        )
+        with contextlib.suppress(ValueError):  # a draw that leaves too few people with a tail
+            scales.append(fit(drawn).scale)
     low, high = np.quantile(scales, (0.025, 0.975))
     return round(float(low), 5), round(float(high), 5)

@@ -10,17 +10,18 @@ import numpy as np
 
 from appliance.errors import UsageError
 from appliance.pipeline.embedding import fuse
-from appliance.pipeline.matching import search
+from appliance.pipeline.matching import operating_point, search
 from appliance.records import GallerySnapshot, frozen
 
 from . import folder as folders
 from . import report, statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import Literal
 
+    from appliance.pipeline.reading import ModelStages
     from appliance.records import Embedding
 
     from .folder import Picture, Reading
@@ -46,44 +47,116 @@ class Parts:
     strangers: tuple[Probe, ...]
 
 
-def run(
-    folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "full"], *, images: int, fused: int, seed: int
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the pictures are drawn."""
+
+    images: int  # enrolled of each person
+    fused: int  # pictures to a probe
+    seed: int
+    draws: int  # how often everything is drawn again
+    single_view: bool  # whether probes are read as a camera's frames are, and not as photographs
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the probes of one draw came to."""
+
+    rank1: Rate
+    fnir: dict[str, Rate]  # at the threshold where strangers reach each target
+    thresholds: dict[str, float]
+    derived: dict[str, float]  # threshold as the appliance derives it for each target
+    derived_fnir: dict[str, Rate]
+    derived_fpir: dict[str, Rate]
+
+
+def run(folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "full"], plan: Plan) -> None:
     """Print false-negative identification rates and rank 1. Raises UsageError for too few people."""
     settings, stages = folders.open_stages(embedder, detector)
-    every = folders.pictures(folder)
-    reading = folders.read(every, stages)
-    whole = [one for one in every if one.path in reading.templates or one.path in reading.missed]
-    parts = split(whole, images, fused, seed)
-    gallery = enrol(parts.enrolled, reading, stages.embedder.model_id)
-    found = [best(probe, reading, gallery) for probe in parts.mated]
-    right = np.array([who == probe.person for (who, _), probe in zip(found, parts.mated, strict=True)])
-    mated = np.where(right, np.array([similarity for _, similarity in found]), -np.inf)
-    strangers = np.array([best(probe, reading, gallery)[1] for probe in parts.strangers])
-    rank1 = statistics.Rate(int(right.sum()), right.size)
-    thresholds = {name: statistics.threshold_at(strangers, rate) for name, rate in TARGETS.items()}
-    fnir = {name: statistics.refused(mated, threshold) for name, threshold in thresholds.items()}
-    people = f"{len(parts.enrolled)} people with {images} image(s) each, probes of {fused} image(s)"
-    report.show(
-        f"Identification among {people}; {len(parts.strangers)} probes of strangers",
-        ("figure", "value", "cosine"),
-        [
-            *((f"FNIR at FPIR {name}", report.percent(rate), f"{thresholds[name]:.4f}") for name, rate in fnir.items()),
-            ("rank 1", report.percent(rank1), ""),
-        ],
-    )
+    reading = folders.read(folders.pictures(folder), stages)
+    whole = [one for one in folders.pictures(folder) if one.path in reading.templates or one.path in reading.missed]
+    drawn = [split(whole, plan.images, plan.fused, plan.seed + number) for number in range(plan.draws)]
+    outcomes = [_outcome(parts, reading, stages, plan) for parts in drawn]
+    singles = [_outcome(one_by_one(parts), reading, stages, plan) for parts in drawn] if plan.fused > 1 else []
+    first = drawn[0]
+    people = f"{len(first.enrolled)} people with {plan.images} image(s) each"
+    _show(f"Identification among {people}, probes of {plan.fused} image(s)", outcomes)
+    line = {"bench": "openset", "enrolled": len(first.enrolled), "images_per_person": plan.images}
+    line |= {"fused": plan.fused, "seed": plan.seed, "draws": plan.draws, "single_view": plan.single_view}
+    line |= {"n_mated": len(first.mated), "n_nonmated": len(first.strangers)} | _rates(outcomes)
+    if singles:
+        _show("The same pictures, each a probe of its own", singles)
+        line["one_by_one"] = _rates(singles)
     report.name("faces missed: never identified", reading.missed)
     report.name("broken pictures, left out", reading.broken)
-    line = {"bench": "openset", "enrolled": len(parts.enrolled), "images_per_person": images}
-    line |= {"fused": fused, "seed": seed, "n_mated": len(parts.mated), "n_nonmated": len(parts.strangers)}
     counts = {"missed_faces": len(reading.missed), "broken_images": len(reading.broken)}
-    report.finish(line | _rates(rank1, fnir) | counts | {"models": report.models(settings)})
+    report.finish(line | counts | {"models": report.models(settings)})
 
 
-def _rates(rank1: Rate, fnir: dict[str, Rate]) -> dict[str, object]:
-    line: dict[str, object] = {"rank1": report.number(rank1.value), "rank1_ci95": report.interval(rank1)}
-    for name, rate in fnir.items():
-        line |= {f"fnir_at_fpir_{name}": report.number(rate.value), f"fnir_at_fpir_{name}_ci95": report.interval(rate)}
+def _outcome(parts: Parts, reading: Reading, stages: ModelStages, plan: Plan) -> Outcome:
+    gallery = enrol(parts.enrolled, reading, stages.embedder.model_id)
+    seen = reading.frames if plan.single_view else reading.templates
+    found = [best(probe, seen, gallery) for probe in parts.mated]
+    right = np.array([who == probe.person for (who, _), probe in zip(found, parts.mated, strict=True)])
+    mated = np.where(right, np.array([similarity for _, similarity in found]), -np.inf)
+    strangers = np.array([best(probe, seen, gallery)[1] for probe in parts.strangers])
+    thresholds = {name: statistics.threshold_at(strangers, rate) for name, rate in TARGETS.items()}
+    derived = {
+        name: operating_point(stages.impostors, rate, gallery.size, 0.0).threshold for name, rate in TARGETS.items()
+    }
+    return Outcome(
+        rank1=statistics.Rate(int(right.sum()), right.size),
+        fnir={name: statistics.refused(mated, threshold) for name, threshold in thresholds.items()},
+        thresholds=thresholds,
+        derived=derived,
+        derived_fnir={name: statistics.refused(mated, threshold) for name, threshold in derived.items()},
+        derived_fpir={name: statistics.accepted(strangers, threshold) for name, threshold in derived.items()},
+    )
+
+
+def one_by_one(parts: Parts) -> Parts:
+    """Return the same pictures with each a probe of its own."""
+    mated, strangers = (
+        tuple(Probe(probe.person, (path,)) for probe in probes for path in probe.pictures)
+        for probes in (parts.mated, parts.strangers)
+    )
+    return Parts(parts.enrolled, mated, strangers)
+
+
+def _show(title: str, outcomes: list[Outcome]) -> None:
+    first = outcomes[0]
+    rows = [("rank 1", report.percent(first.rank1), "", _mean([one.rank1 for one in outcomes]))]
+    for name in TARGETS:
+        mean = _mean([one.fnir[name] for one in outcomes])
+        rows.append((f"FNIR at FPIR {name}", report.percent(first.fnir[name]), f"{first.thresholds[name]:.4f}", mean))
+    for name, threshold in first.derived.items():
+        fnirs, fpirs = [one.derived_fnir[name] for one in outcomes], [one.derived_fpir[name] for one in outcomes]
+        rows.append((f"derived for FPIR {name}: FNIR", report.percent(fnirs[0]), f"{threshold:.4f}", _mean(fnirs)))
+        rows.append((f"derived for FPIR {name}: FPIR", report.percent(fpirs[0]), "", _mean(fpirs)))
+    report.show(title, ("figure", "first draw", "cosine", f"mean of {len(outcomes)} draws"), rows)
+
+
+def _mean(rates: list[Rate]) -> str:
+    values = [100 * rate.value for rate in rates]
+    return f"{np.mean(values):.2f} % ({min(values):.2f} to {max(values):.2f})"
+
+
+def _rates(outcomes: list[Outcome]) -> dict[str, object]:
+    """Return the first draw's rates with intervals, and the means and ranges of all draws."""
+    first = outcomes[0]
+    named = {"rank1": [one.rank1 for one in outcomes]}
+    named |= {f"fnir_at_fpir_{name}": [one.fnir[name] for one in outcomes] for name in TARGETS}
+    named |= {f"fnir_derived_{name}": [one.derived_fnir[name] for one in outcomes] for name in TARGETS}
+    named |= {f"fpir_derived_{name}": [one.derived_fpir[name] for one in outcomes] for name in TARGETS}
+    line: dict[str, object] = {f"derived_threshold_{name}": round(first.derived[name], 4) for name in TARGETS}
+    for name, rates in named.items():
+        values = [rate.value for rate in rates]
+        line |= {
+            name: report.number(rates[0].value),
+            f"{name}_ci95": report.interval(rates[0]),
+            f"{name}_n": rates[0].n,
+        }
+        line[f"{name}_draws"] = [report.number(v) for v in (float(np.mean(values)), min(values), max(values))]
     return line
 
 
@@ -133,8 +206,8 @@ def enrol(enrolled: dict[str, tuple[Path, ...]], reading: Reading, model_id: str
     )
 
 
-def best(probe: Probe, reading: Reading, gallery: GallerySnapshot) -> tuple[str, float]:
+def best(probe: Probe, seen: Mapping[Path, Embedding], gallery: GallerySnapshot) -> tuple[str, float]:
     """Return the most alike person and the cosine, as the shipped matcher finds them; ("", -1) without a face."""
-    seen: list[Embedding] = [reading.templates[path] for path in probe.pictures if path in reading.templates]
-    candidates = search(fuse(seen, [1.0] * len(seen)), gallery)
+    looks = [seen[path] for path in probe.pictures if path in seen]
+    candidates = search(fuse(looks, [1.0] * len(looks)), gallery)
     return (candidates[0].person_id, candidates[0].similarity) if candidates else ("", -1.0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from appliance import manifest
 from appliance.drivers.tflite import load_model
-from appliance.pipeline.embedding import Embedder, fuse, unit
+from appliance.pipeline.embedding import Embedder, agreeing, fuse, unit
 from tests.pipeline.faces import direction, portrait
 
 if TYPE_CHECKING:
@@ -101,6 +101,28 @@ def test_fusing_weighs_and_normalises() -> None:
     alone = fuse([one, other], [1.0, 0.0])
     assert alone is not None
     assert np.allclose(alone.vector, one.vector)
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_fusing_drops_the_one_that_disagrees(place: int) -> None:
+    """One frame in which somebody else was read does not move the probe, wherever among the others it stands (B7)."""
+    own = [direction(1, 0.1 * number, 0.3) for number in range(4)]
+    mixed = [*own[:place], direction(0.3, 0, 0, 1), *own[place:]]
+    fused, clean = fuse(mixed, [1.0] * 5), fuse(own, [1.0] * 4)
+    assert fused is not None
+    assert clean is not None
+    assert np.allclose(fused.vector, clean.vector)
+
+
+@given(rows=st.lists(NUMBERS, min_size=0, max_size=12))
+def test_most_templates_always_agree(rows: list[list[float]]) -> None:
+    """Whatever is fused, at least half of it counts, and of fewer than three all of it."""
+    read = [one.vector for one in (unit(np.array(row), "m") for row in rows) if one is not None]
+    if not read:
+        return
+    kept = agreeing(np.stack(read))
+    assert kept.sum() * 2 >= len(read)
+    assert len(read) >= 3 or kept.all()
 
 
 def test_fusing_nothing_or_opposites_gives_nothing() -> None:

@@ -12,7 +12,7 @@ from hypothesis import settings as trials
 from hypothesis import strategies as st
 
 from appliance.contract import Hint, Reason
-from appliance.pipeline.policy import Rules, decide
+from appliance.pipeline.policy import Rules, decide, out_of_reach
 from appliance.pipeline.presentation import Presentations
 from appliance.records import (
     Candidate,
@@ -156,6 +156,33 @@ def test_stranger_is_referred_and_never_named() -> None:
     assert decide(visit(62), near, POINT, RULES) == Refer(Reason.UNKNOWN_FACE)
     assert decide(visit(), [replace(ADA, similarity=0.1)], POINT, RULES) == Refer(Reason.UNKNOWN_FACE)
     assert decide(visit(), [], POINT, RULES) == Refer(Reason.UNKNOWN_FACE)
+
+
+@given(
+    similarity=st.floats(-1, 1),
+    threshold=st.floats(0, 1),
+    spans=st.tuples(st.floats(0, 30), st.floats(0, 30)),
+)
+def test_more_time_never_makes_a_stranger_more_promising(
+    similarity: float, threshold: float, spans: tuple[float, float]
+) -> None:
+    """What is given up early stays given up later, and nobody at or over the threshold ever is."""
+    early, late = sorted(spans)
+    if out_of_reach(similarity, threshold, early):
+        assert out_of_reach(similarity, threshold, late)
+        assert similarity < threshold
+
+
+def test_plain_stranger_is_given_up_sooner_than_a_near_one() -> None:
+    """A sequential test: the further a face is from the threshold, the sooner more frames are not worth waiting for."""
+    given_up = [
+        next(tenths for tenths in range(400) if out_of_reach(similarity, 0.5, tenths / 10))
+        for similarity in (0.0, 0.2, 0.35, 0.45)
+    ]
+    assert given_up == sorted(given_up)
+    assert given_up[0] == 1
+    assert given_up[-1] > 40
+    assert out_of_reach(math.nan, 0.5, 0.0)
 
 
 def test_two_alike_people_are_referred() -> None:

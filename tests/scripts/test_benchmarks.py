@@ -174,11 +174,13 @@ def test_written_impostors_leave_all_else(models: Path, file: str) -> None:
     role: Literal["embedder", "liveness"] = "liveness" if file == "face_liveness" else "embedder"
     entry = manifest.read(models).entry(role, file)
     before = path.read_text().splitlines()
-    written.put(models, entry.model_id, IMPOSTORS)
+    tails = {"impostors": IMPOSTORS, "visits": IMPOSTORS.model_copy(update={"tail_start": 0.4})}
+    written.put(models, entry.model_id, tails)
     once = path.read_text()
-    written.put(models, entry.model_id, IMPOSTORS)
+    written.put(models, entry.model_id, tails)
     assert path.read_text() == once
-    assert manifest.read(models).entry(role, file).measured.impostors == IMPOSTORS
+    measured = manifest.read(models).entry(role, file).measured
+    assert (measured.impostors, measured.visits) == (tails["impostors"], tails["visits"])
     written_keys = ("data", "comparisons", "tail_start", "tail_fmr", "tail_scale", "tail_scale_ci95")
     gone = set(before) - set(once.splitlines())
     assert all(line.split(" = ")[0] in written_keys for line in gone)
@@ -189,7 +191,7 @@ def test_unknown_model_leaves_the_manifest_alone(models: Path) -> None:
     """A model that the manifest does not name is refused, and the file is as it was."""
     before = (models / "manifest.toml").read_bytes()
     with pytest.raises(ModelError, match="nobody"):
-        written.put(models, "nobody", IMPOSTORS)
+        written.put(models, "nobody", {"impostors": IMPOSTORS})
     assert (models / "manifest.toml").read_bytes() == before
 
 
@@ -289,15 +291,22 @@ def test_openset_ends_with_its_figures(people: Path, capsys: pytest.CaptureFixtu
     """Who has one picture is a stranger; the others are enrolled and all their further pictures are probes."""
     assert main(["openset", str(people), "--images", "2"]) == 0
     line = last_line(capsys.readouterr().out)
-    rates = {"rank1", "fnir_at_fpir_1e-2", "fnir_at_fpir_1e-3"}
-    counts = {"bench", "enrolled", "images_per_person", "fused", "seed", "n_mated", "n_nonmated"}
-    assert set(line) == rates | {f"{rate}_ci95" for rate in rates} | counts | {
-        "missed_faces",
-        "broken_images",
-        "models",
-    }
+    kinds = ("fnir_at_fpir", "fnir_derived", "fpir_derived")
+    rates = {"rank1", *(f"{kind}_{target}" for kind in kinds for target in ("1e-2", "1e-3"))}
+    assert {f"{rate}{part}" for rate in rates for part in ("", "_ci95", "_n", "_draws")} <= set(line)
+    assert line["derived_threshold_1e-3"] > line["derived_threshold_1e-2"]
     assert (line["enrolled"], line["n_mated"], line["n_nonmated"]) == (2, 8, 1)
     assert line["rank1"] == 1.0
+
+
+def test_openset_sets_fused_probes_beside_single_ones(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fused probes come with the same pictures one by one, and several draws with the mean and range of all."""
+    assert main(["openset", str(people), "--fuse", "2", "--draws", "3", "--single-view"]) == 0
+    line = last_line(capsys.readouterr().out)
+    assert (line["fused"], line["draws"], line["single_view"]) == (2, 3, True)
+    assert line["one_by_one"]["rank1_n"] == 2 * line["rank1_n"]
+    mean, low, high = line["rank1_draws"]
+    assert low <= mean <= high
 
 
 def test_openset_counts_the_stranger_who_looks_enrolled(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -364,9 +373,12 @@ def test_impostors_end_with_their_figures(tmp_path: Path, capsys: pytest.Capture
         put(tmp_path, f"p{person:02d}", iter(drawn[person * 10 : person * 10 + 10]))
     assert main(["impostors", str(tmp_path), "--name", "simulated"]) == 0
     line = last_line(capsys.readouterr().out)
-    assert set(Impostors.model_fields) | {"bench", "measured", "fitted", "people", "models"} <= set(line)
-    assert line["comparisons"] == (240 * 240 - 24 * 10 * 10) // 2
-    assert line["data"] == "simulated: 240 images of 24 people"
+    assert {"bench", "impostors", "people", "models"} <= set(line)
+    found = line["impostors"]
+    assert set(Impostors.model_fields) | {"measured", "fitted"} == set(found)
+    assert found["comparisons"] == (240 * 240 - 24 * 10 * 10) // 2
+    assert found["data"] == "simulated: 240 images of 24 people"
+    assert "visits" not in line  # 48 visits against 230 templates are too few for a tail
     assert (manifest.SHIPPED / "manifest.toml").read_bytes() == before
 
 
