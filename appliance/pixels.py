@@ -60,6 +60,11 @@ def shrunk(pixels: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
     return cast("NDArray[np.uint8]", cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
+def swapped(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the picture with its first and last colour exchanged: RGB as BGR, laid out anew."""
+    return cast("NDArray[np.uint8]", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+
+
 def luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return (H, W) brightness, 0..255, ITU-R BT.601."""
     return cast("NDArray[np.uint8]", cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from appliance.errors import ModelError
+from appliance.pixels import swapped
 
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -37,6 +38,7 @@ class TfliteModel:
         self._interpreter = interpreter
         self._input = int(interpreter.get_input_details()[0]["index"])
         self._outputs = tuple(int(detail["index"]) for detail in interpreter.get_output_details())
+        self._tensor = np.empty(entry.input_shape, np.float32)  # used again for every frame
         self._scale = np.float32(1 / entry.scale)
         self._shift = np.float32(-entry.mean / entry.scale)
 
@@ -52,9 +54,10 @@ class TfliteModel:
         """
         if pixels.shape != self.entry.input_shape[1:]:
             raise ValueError(f"{self.entry.model_id} takes {self.entry.input_shape[1:]}, not {pixels.shape}")
-        ordered = pixels[:, :, ::-1] if self.entry.colour == "BGR" else pixels
-        tensor = ordered.astype(np.float32) * self._scale + self._shift
-        self._interpreter.set_tensor(self._input, tensor[np.newaxis])
+        ordered = swapped(pixels) if self.entry.colour == "BGR" else pixels
+        np.multiply(ordered, self._scale, out=self._tensor[0])
+        self._tensor += self._shift
+        self._interpreter.set_tensor(self._input, self._tensor)
         self._interpreter.invoke()
         return tuple(self._interpreter.get_tensor(index)[0] for index in self._outputs)
 

@@ -10,6 +10,8 @@ from appliance.pipeline.policy import Rules, decide
 from appliance.records import Grade, Grant, Observation, Wait
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -66,8 +68,12 @@ class Step:
 class Pipeline:
     """Camera frames in, decisions out. Belongs to the loop's thread."""
 
-    def __init__(self, stages: Stages, presentations: Presentations, rules: Rules) -> None:
+    def __init__(
+        self, stages: Stages, presentations: Presentations, rules: Rules, beside: Executor | None = None
+    ) -> None:
+        """Take what it works with; `beside` is a second thread that scores liveness while this one embeds."""
         self._stages = stages
+        self._beside = beside
         self._presentations = presentations
         self._rules = rules
 
@@ -95,8 +101,15 @@ class Pipeline:
         quality = self._stages.assess(frame, face, geometry)
         if quality.grade is Grade.LOW:
             return Observation(frame, face, geometry, quality, others=others)
-        liveness = self._stages.score(frame, face)
-        embedding = self._stages.embed(geometry.crop)
+        if self._beside is None:
+            liveness = self._stages.score(frame, face)
+            embedding = self._stages.embed(geometry.crop)
+        else:  # neither needs the other, and together they are more than half of a frame's time
+            scoring = self._beside.submit(self._stages.score, frame, face)
+            try:
+                embedding = self._stages.embed(geometry.crop)
+            finally:  # never two frames in one model
+                liveness = scoring.result()
         return Observation(frame, face, geometry, quality, liveness, embedding, others)
 
 

@@ -6,6 +6,7 @@ region that is a little off, and says so when it does not. The detector is a six
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 # In time, not frames: at 15 frames a second two of three are followed, at 5 every one is detected anew. Somebody
 # who steps up beside the visitor is noticed within it.
 FOLLOW_S = 0.15
+# Where nobody has been for a while, every second frame of fifteen a second is enough to see somebody come: they are
+# found a fifteenth of a second later, and the board keeps cool.
+IDLE_AFTER_S = 2.0
+IDLE_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,16 +52,28 @@ class FollowingStages:
         self._stages = stages
         self._faces: tuple[FaceDetection, ...] = ()
         self._found: _Found | None = None
+        self._seen_at_s: float | None = None  # when there was a face last, or the first frame
+        self._looked_at_s = -math.inf
 
     def detect(self, frame: Frame) -> tuple[FaceDetection, ...]:
         """Return the faces, largest first."""
         found = self._found
         if found is not None and 0 < frame.captured_at_s - found.at_s < FOLLOW_S:
             self._faces = (found.moved, *found.faces[1:])
+        elif self._idle(frame.captured_at_s):
+            return ()
         else:
             self._found = None
             self._faces = self._stages.detect(frame)
+            self._looked_at_s = frame.captured_at_s
+        if self._faces or self._seen_at_s is None:
+            self._seen_at_s = frame.captured_at_s
         return self._faces
+
+    def _idle(self, at_s: float) -> bool:
+        """Tell whether nobody has been there for long, and somebody was looked for a moment ago."""
+        empty = self._seen_at_s is not None and at_s - self._seen_at_s > IDLE_AFTER_S
+        return empty and 0 <= at_s - self._looked_at_s < IDLE_EVERY_S
 
     def align(self, frame: Frame, face: FaceDetection) -> Geometry:
         """Return one face's landmarks, pose and crop, and remember where the nearest one is."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from appliance.config import CameraSettings, Settings
 from appliance.drivers.scene import Scene, Visit
 from appliance.drivers.simulated import Script, SimulatedCamera
-from appliance.pipeline.following import FOLLOW_S, FollowingStages, move
+from appliance.pipeline.following import FOLLOW_S, IDLE_AFTER_S, FollowingStages, move
 from appliance.pipeline.presentation import overlap
 from appliance.pipeline.reading import ModelStages
 from appliance.records import FaceDetection, Frame
@@ -90,6 +90,23 @@ def test_slow_camera_is_detected_every_frame(stages: CountingStages) -> None:
         for face in following.detect(frame)[:1]:
             following.align(frame, face)
     assert stages.detected_at_s == [frame.captured_at_s for frame in seen]
+
+
+def test_empty_room_is_looked_at_less_often(stages: CountingStages) -> None:
+    """Where nobody was for `IDLE_AFTER_S` the detector sees a frame in `IDLE_EVERY_S`; who comes is found within it."""
+    following = FollowingStages(stages)
+    person = next(frame for frame in frames(15, Visit(for_s=3)) if frame.captured_at_s > 3).pixels
+    empty = np.full_like(person, 120)
+    stages.detected_at_s.clear()
+    for number in range(90):
+        assert following.detect(Frame(empty, number / 15, number)) == ()
+    busy = [at_s for at_s in stages.detected_at_s if at_s <= IDLE_AFTER_S]
+    idle = [at_s for at_s in stages.detected_at_s if at_s > IDLE_AFTER_S]
+    assert len(busy) == 31
+    assert 0.3 * 60 <= len(idle) <= 0.6 * 60
+    found = [bool(following.detect(Frame(person, 6 + number / 15, number))) for number in range(4)]
+    assert any(found[:2])
+    assert found[2:] == [True, True]
 
 
 def test_face_that_goes_is_detected_anew(stages: CountingStages) -> None:

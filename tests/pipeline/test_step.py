@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ class RecordingStages:
 
 def pipeline_of(stages: RecordingStages) -> Pipeline:
     """Return a pipeline with the usual rules."""
-    return Pipeline(stages, Presentations(4.0), Rules(3, 0.3, 4.0, 0.5))
+    return Pipeline(stages, Presentations(4.0), Rules(3, 0.3, 4.0, 0.5, face_only=True))
 
 
 def test_stages_are_asked_in_the_order_of_the_design() -> None:
@@ -129,6 +130,39 @@ def test_one_live_face_that_is_enrolled_is_granted() -> None:
     assert set(kinds[:first]) == {Wait}
 
 
+def test_two_threads_come_to_the_same_as_one(stages: ModelStages) -> None:
+    """Scoring liveness beside the embedding changes no number of any frame."""
+    seen = [frame(placed(150 + 5 * number, (300, 220)), number / RATE) for number in range(6)]
+    nobody = GallerySnapshot(frozen(np.empty((0, 512), np.float32)), (), (), stages.embedder.model_id, 1)
+    rules = Rules(3, 0.2, 4.0, 0.5)
+    with ThreadPoolExecutor(1) as beside:
+        pipelines = [Pipeline(stages, Presentations(4.0), rules, thread) for thread in (None, beside)]
+        for one in seen:
+            alone, together = (pipeline.step(one, nobody, POINT).presentation for pipeline in pipelines)
+            assert alone is not None
+            assert together is not None
+            assert (alone.bona_fide, alone.frames_read) == (together.bona_fide, together.frames_read)
+            assert alone.probe is not None
+            assert together.probe is not None
+            assert np.array_equal(alone.probe.vector, together.probe.vector)
+
+
+@pytest.mark.parametrize("silent", ["score", "embed"])
+def test_stage_that_fails_beside_another_grants_nothing(silent: str) -> None:
+    """A fault in either of two threads ends the frame, after both have come to rest (B20)."""
+    stages = RecordingStages(NEAREST)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(silent)
+
+    setattr(stages, silent, fail)
+    with ThreadPoolExecutor(1) as beside:
+        pipeline = Pipeline(stages, Presentations(4.0), Rules(3, 0.2, 4.0, 0.5), beside)
+        for number in range(5):
+            with pytest.raises(RuntimeError, match=silent):
+                pipeline.step(frame(EMPTY, number / RATE), GALLERY, POINT)
+
+
 def test_two_faces_are_never_combined() -> None:
     """A live stranger beside a picture of somebody enrolled: both are the nearest face's, and no grant (B8)."""
     for nearest, beside in ((0.01, 0.99), (0.99, 0.01)):
@@ -167,7 +201,7 @@ def test_near_is_six_tenths(width: float, expected: bool) -> None:
 
 def test_shipped_stages_read_a_portrait(stages: ModelStages) -> None:
     """With the shipped models one frame of a portrait gives one face, scored and embedded, and waits for more."""
-    step = Pipeline(stages, Presentations(4.0), Rules(3, 0.3, 4.0, 0.5)).step(
+    step = Pipeline(stages, Presentations(4.0), Rules(3, 0.3, 4.0, 0.5, face_only=True)).step(
         frame(placed(150, (320, 240)), 1 / RATE), GallerySnapshot(np.zeros((0, 512), np.float32), (), (), "", 0), POINT
     )
     assert len(step.faces) == 1
