@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 # numpy is named in types only: the controller shares these nouns and must start without it.
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import numpy as np
@@ -136,12 +137,25 @@ class Reference:
 
 
 class RowIndex(Protocol):
-    """A quick shortlist of rows; whoever uses it computes the similarities again."""
-
-    error: float  # by how much its similarities may differ from the exact ones, at most
+    """The templates of a large gallery, in little memory and quick to search. A value: a change gives another."""
 
     def nearest(self, vector: NDArray[np.float32], count: int, /) -> tuple[NDArray[np.int64], float]:
-        """Return the rows most alike, at most `count`, and the approximate similarity of the last of them."""
+        """Return about the `count` rows most alike, unordered, and how much alike any other row is at most.
+
+        That is -inf where every row is returned.
+        """
+        ...
+
+    def at(self, rows: NDArray[np.int64], /) -> NDArray[np.float32]:
+        """Return these rows exactly, (k, D), in the order asked for."""
+        ...
+
+    def products(self, vector: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Return the similarity of every row, (N,), in float32."""
+        ...
+
+    def changed(self, keep: NDArray[np.bool_], added: NDArray[np.float32], /) -> RowIndex:
+        """Return what is kept of these rows, `keep` (N,), and then the `added`, (m, D)."""
         ...
 
 
@@ -149,13 +163,13 @@ class RowIndex(Protocol):
 class GallerySnapshot:
     """What the matcher sees: every valid reference of one model, at one revision."""
 
-    matrix: NDArray[np.float32]  # (N, D), each row of L2 norm 1, read-only
-    person_ids: tuple[str, ...]  # (N,)
-    reference_ids: tuple[str, ...]  # (N,)
+    matrix: NDArray[np.float32]  # (N, D), each row of L2 norm 1, read-only; (0, D) where `index` holds the rows
+    person_ids: Sequence[str]  # (N,)
+    reference_ids: Sequence[str]  # (N,)
     model_id: str
     revision: int  # rises with every change of the gallery
     quarantined: tuple[str, ...] = ()  # reference ids that were refused at load
-    index: RowIndex | None = None  # over the matrix; None for a small gallery
+    index: RowIndex | None = None  # in the place of the matrix; None for a small gallery
 
     @property
     def size(self) -> int:

@@ -87,7 +87,7 @@ class Service:
         device = self.settings.device
         with contextlib.ExitStack() as opening:
             audit = opening.enter_context(AuditLog(installation.audit_file, device.id, device.door))
-            self.gallery = opening.enter_context(Gallery(installation.gallery_file))
+            self.gallery = opening.enter_context(Gallery(installation.gallery_file, indexed))
             self._switchboard = opening.enter_context(contextlib.closing(Switchboard(installation)))
             self._snapshot: GallerySnapshot = self._load_gallery()
             self._closing = opening.pop_all()
@@ -154,8 +154,7 @@ class Service:
             self._note_door(change)
         self._note_controller()
         self._note_camera()
-        if self.gallery.changed():
-            self._snapshot = self._load_gallery()
+        self._snapshot = self._load_gallery()
         self._switchboard.serve(self._use_cases)
         self.reception.tick()
 
@@ -177,10 +176,7 @@ class Service:
 
     def _load_gallery(self) -> GallerySnapshot:
         embedder = self._stages.embedder
-        snapshot = indexed(self.gallery.snapshot(embedder.model_id, embedder.dimension))
-        for reference_id in snapshot.quarantined:
-            _log.warning("reference %s is quarantined: its row is not a sound template", reference_id)
-        return snapshot
+        return self.gallery.current(embedder.model_id, embedder.dimension)
 
     def _announce(self, event: AuditEvent) -> None:
         self._switchboard.publish(Topic.EVENT, json.dumps(as_payload(event)))

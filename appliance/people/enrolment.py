@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import numpy as np
-
 from appliance.contract import EventType
 from appliance.errors import ModelMismatchError, PhotoError, RefusedError, StorageError
 from appliance.people.gallery import Consent, Person
+from appliance.pipeline.matching import search
 from appliance.records import Actor, ActorKind, Event, Grade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from appliance.people.gallery import Gallery
@@ -213,12 +213,12 @@ def _check_one_person(read: Sequence[tuple[str, Embedding, Quality]]) -> None:
 def _check_not_enrolled(gallery: Gallery, read: Sequence[tuple[str, Embedding, Quality]]) -> None:
     """Refuse a picture that is enrolled already: two people with one picture would never be told apart."""
     first = read[0][1]
-    known = gallery.snapshot(first.model_id, len(first.vector))
+    known = gallery.current(first.model_id, len(first.vector))
     for photo, embedding, _ in read:
-        alike = np.flatnonzero(known.matrix @ embedding.vector > SAME_PHOTO)
-        if alike.size:
-            person_id = known.person_ids[int(alike[0])]
-            raise RefusedError(f"photo {photo} is enrolled already, for person {person_id}; remove that one first")
+        for alike in search(embedding, known)[:1]:
+            if alike.similarity > SAME_PHOTO:
+                fault = f"photo {photo} is enrolled already, for person {alike.person_id}; remove that one first"
+                raise RefusedError(fault)
 
 
 def _recorded(gallery: Gallery, audit: EventSink, change: Callable[[], Person], said: Event) -> Person:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import uuid
 from contextlib import contextmanager, suppress
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from appliance.errors import RefusedError, StorageError
+from appliance.fixed_point import rounded
 from appliance.people.migrations import GALLERY
-from appliance.people.snapshot import NORM_TOLERANCE, Finding, StoredReference, build, digest
+from appliance.people.roll import News, Roll
+from appliance.people.snapshot import MAX_REFERENCES, NORM_TOLERANCE, Finding, StoredReference, build, digest
 from appliance.storage import DatabaseFile, named_faults, one_change, pragma
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from appliance.records import Embedding, GallerySnapshot, Grade
@@ -28,9 +31,20 @@ _PEOPLE = """
     GROUP BY p.person_id ORDER BY p.name, p.person_id
 """
 _REFERENCES = """
-    SELECT r.reference_id, r.person_id, r.model_id, r.dimension, r.vector, r.digest, p.person_id IS NOT NULL
-    FROM reference r LEFT JOIN person p USING (person_id) ORDER BY r.number
+    SELECT r.reference_id, r.person_id, r.model_id, r.dimension, r.vector, r.digest, p.person_id IS NOT NULL,
+    (SELECT COUNT(*) FROM (SELECT 1 FROM reference o WHERE o.person_id = r.person_id AND o.number < r.number
+    AND o.model_id = r.model_id LIMIT :most))
+    FROM reference r LEFT JOIN person p USING (person_id)
 """
+_ALL = f"{_REFERENCES} ORDER BY r.number"
+_SOME = f"{_REFERENCES} WHERE r.reference_id IN (SELECT value FROM json_each(:some)) ORDER BY r.number"  # noqa: S608 - ours
+# Both are read from indices alone: a full table of templates is 4 KB a row.
+_IDS = "SELECT CAST(reference_id AS BLOB) FROM reference"
+_ORPHANS = """
+    SELECT CAST(reference_id AS BLOB) FROM reference WHERE number IN (
+        SELECT r.number FROM reference r LEFT JOIN person p USING (person_id) WHERE p.person_id IS NULL)
+"""
+_AT_ONCE = 4096  # references read into memory together
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +73,14 @@ class Gallery(DatabaseFile):
 
     Every change is durable on return, or raises and leaves everything as it was. Raises StorageError, one
     line that names the file, where that is damaged, foreign, of a newer version, or cannot be read or written.
+    `indexed` packs the snapshot of a large gallery; without it, `current` is exact as well, and slower.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, indexed: Callable[[GallerySnapshot], GallerySnapshot] = lambda plain: plain) -> None:
         super().__init__(path, GALLERY)
-        self._seen: int | None = None  # data_version at the latest snapshot; None when we have changed something
+        self._indexed = indexed
+        self._roll: Roll | None = None
+        self._seen: int | None = None  # data_version at the latest `current`; None when we have changed something
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -82,10 +99,11 @@ class Gallery(DatabaseFile):
     def add(self, name: str, consent: Consent, references: Sequence[tuple[Embedding, Grade]]) -> Person:
         """Return the new person with all of the references.
 
-        Raises RefusedError for no reference at all, and for a vector that is not finite or not of unit length.
+        Raises RefusedError for no reference at all, for more than `MAX_REFERENCES`, and for a vector that is not
+        finite or not of unit length.
         """
-        if not references:
-            raise RefusedError("a person needs at least one reference")
+        if not 1 <= len(references) <= MAX_REFERENCES:
+            raise RefusedError(f"{len(references)} references are given; 1 to {MAX_REFERENCES} are wanted")
         blobs = [_blob(embedding) for embedding, _ in references]
         person_id, consent_id, now = uuid.uuid4().hex, uuid.uuid4().hex, datetime.now(UTC)
         agreed = (consent_id, consent.given_by, consent.language, consent.given_at.astimezone(UTC).isoformat())
@@ -137,9 +155,19 @@ class Gallery(DatabaseFile):
         return int(row[0])
 
     def changed(self) -> bool:
-        """Tell, in microseconds, whether this or another process may have written since the latest `snapshot`."""
+        """Tell, in microseconds, whether this or another process may have written since the latest `current`."""
         with named_faults(GALLERY, self.path):
             return self._seen is None or pragma(self._db, "data_version") != self._seen
+
+    def current(self, model_id: str, dimension: int) -> GallerySnapshot:
+        """Return what `snapshot` does, for the price of what has changed since the latest call; the same if nothing.
+
+        A row is judged when it is new. Bytes altered later in the file do not reach the matcher until the next
+        start, which quarantines them.
+        """
+        if self._roll is None or self._roll.model_id != model_id:
+            self._roll, self._seen = Roll(model_id, dimension, self._news, self._indexed), None
+        return self._roll.refresh() if self.changed() else self._roll.snapshot
 
     def snapshot(self, model_id: str, dimension: int) -> GallerySnapshot:
         """Return every sound reference of the model as of one revision, by age; (0, D) for an empty gallery.
@@ -152,15 +180,42 @@ class Gallery(DatabaseFile):
         """Return what a human should know: rows quarantined, of another model, or alike under two people."""
         return self._load(model_id, dimension)[1]
 
+    @contextmanager
+    def _news(self, known: frozenset[bytes]) -> Iterator[News]:
+        """Open what is not among the `known` reference ids, and name what of these is no longer there."""
+        with named_faults(GALLERY, self.path):
+            self._db.execute("BEGIN")  # everything of one moment, whoever writes meanwhile
+            try:
+                present = {row[0] for row in self._db.execute(_IDS)}
+                gone = {row[0] for row in self._db.execute(_ORPHANS)} & known | known - present
+                revision, seen = self.revision(), pragma(self._db, "data_version")
+                yield News(revision, gone, self._rows(present - (known - gone), everything=not known))
+            finally:
+                self._db.rollback()
+        self._seen = seen
+
+    def _rows(self, wanted: set[bytes], *, everything: bool) -> Iterator[list[StoredReference]]:
+        if not wanted:
+            return
+        found = self._references(None if everything else json.dumps([one.decode("utf-8", "replace") for one in wanted]))
+        while rows := found.fetchmany(_AT_ONCE):
+            yield [StoredReference(*row) for row in rows]
+
+    def _references(self, some: str | None) -> sqlite3.Cursor:
+        """Start reading the references of which `some`, a JSON array, has the ids; all for None."""
+        found: sqlite3.Cursor = self._db.conn.execute(
+            _ALL if some is None else _SOME, {"some": some, "most": MAX_REFERENCES}
+        )
+        return found
+
     def _load(self, model_id: str, dimension: int) -> tuple[GallerySnapshot, tuple[Finding, ...]]:
         with named_faults(GALLERY, self.path):
             self._db.execute("BEGIN")  # rows and revision of one moment, whoever writes meanwhile
             try:
-                rows = [StoredReference(*row) for row in self._db.execute(_REFERENCES)]
-                revision, seen = self.revision(), pragma(self._db, "data_version")
+                rows = [StoredReference(*row) for row in self._references(None)]
+                revision = self.revision()
             finally:
                 self._db.rollback()
-        self._seen = seen
         return build(rows, model_id, dimension, revision)
 
     def _person(self, row: Sequence[Any]) -> Person:
@@ -179,4 +234,5 @@ def _blob(embedding: Embedding) -> bytes:
     norm = float(np.linalg.norm(vector.astype(np.float64)))
     if vector.ndim != 1 or not abs(norm - 1) <= NORM_TOLERANCE:  # this way round, NaN is refused
         raise RefusedError(f"an embedding of shape {vector.shape} and length {norm:.6g} is not a unit vector")
-    return vector.tobytes()
+    # What is stored is what is compared: half the memory for the matcher, and nothing is lost between the two.
+    return rounded(vector).astype("<f4").tobytes()

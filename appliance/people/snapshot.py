@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 
 from appliance.records import GallerySnapshot, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
-NORM_TOLERANCE = 1e-3  # float32 of 512 numbers keeps the norm to about 1e-6; anything near this is not ours
+NORM_TOLERANCE = 1e-3  # fixed point of 512 numbers keeps the norm to 5e-5; anything near this is not ours
+AS_ENROLLED = 1e-4  # nearer to 1 than this a row is taken as it is: dividing would cost it its fixed point
+MAX_REFERENCES = 20  # of one person and model; every further one would be one more chance to meet them by accident
 
 
 class StoredReference(NamedTuple):
@@ -27,6 +30,7 @@ class StoredReference(NamedTuple):
     vector: bytes  # little-endian float32
     digest: bytes  # SHA-256 by `digest`
     has_person: bool
+    earlier: int = 0  # how many older references of the same person and model there are, or `MAX_REFERENCES`
 
 
 class Finding(NamedTuple):
@@ -38,6 +42,38 @@ class Finding(NamedTuple):
     quarantined: bool  # whether the matcher no longer sees it
 
 
+class Ids(Sequence[str]):
+    """Many ids in little memory: a tuple of strings takes 90 bytes an id, this one as many as the longest has."""
+
+    __slots__ = ("encoded",)
+
+    def __init__(self, encoded: NDArray[np.bytes_]) -> None:
+        self.encoded = frozen(encoded)  # (N,) UTF-8
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> Ids:
+        """Return the same ids in the same order."""
+        if isinstance(ids, Ids):
+            return ids
+        return cls(np.array([one.encode() for one in ids], np.bytes_))
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def __iter__(self) -> Iterator[str]:
+        return (one.decode() for one in self.encoded.tolist())
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Ids: ...
+    def __getitem__(self, place: int | slice) -> str | Ids:
+        if isinstance(place, slice):
+            return Ids(self.encoded[place])
+        found: bytes = self.encoded[place]
+        return found.decode()
+
+
 def digest(reference_id: str, person_id: str, model_id: str, vector: bytes) -> bytes:
     """Return what is stored beside a reference, so that a flipped byte of it shows: 32 bytes."""
     names = f"{reference_id}\0{person_id}\0{model_id}\0".encode("utf-8", "replace")
@@ -45,13 +81,25 @@ def digest(reference_id: str, person_id: str, model_id: str, vector: bytes) -> b
 
 
 def build(
+    rows: Sequence[StoredReference], model_id: str, dimension: int, revision: int
+) -> tuple[GallerySnapshot, tuple[Finding, ...]]:
+    """Return what `judge` does, with every conflict.
+
+    The same vector under two people is a finding under both, and both stay: the matcher then sees two people
+    equally alike, and asks a human.
+    """
+    snapshot, findings = judge(rows, model_id, dimension, revision)
+    sound = set(snapshot.reference_ids)
+    return snapshot, (*findings, *_conflicts([row for row in rows if row.reference_id in sound]))
+
+
+def judge(
     rows: Iterable[StoredReference], model_id: str, dimension: int, revision: int
 ) -> tuple[GallerySnapshot, tuple[Finding, ...]]:
-    """Return the sound references of one model, in the order of `rows`, and every finding.
+    """Return the sound references of one model, in the order of `rows`, and what is wrong with every other.
 
-    Quarantined is a row that was altered, has no person, is not of `dimension` finite numbers or not of unit
-    length. A row of another model is a finding, yet not quarantined. The same vector under two people is a
-    finding under both, and both stay: the matcher then sees two people equally alike, and asks a human.
+    Quarantined is a row that was altered, has no person, is not of `dimension` finite numbers, not of unit
+    length, or beyond the `MAX_REFERENCES` of a person. A row of another model is a finding, yet not quarantined.
     """
     findings: list[Finding] = []
     whole: list[StoredReference] = []
@@ -74,7 +122,7 @@ def build(
         revision=revision,
         quarantined=tuple(finding.reference_id for finding in findings if finding.quarantined),
     )
-    return snapshot, (*findings, *_conflicts(kept))
+    return snapshot, tuple(findings)
 
 
 def _flaw(row: StoredReference, model_id: str, dimension: int) -> str:
@@ -88,6 +136,8 @@ def _flaw(row: StoredReference, model_id: str, dimension: int) -> str:
         return "belongs to nobody"
     if row.model_id == model_id and (row.dimension != dimension or len(row.vector) != 4 * dimension):
         return f"has {len(row.vector)} bytes for {row.dimension} numbers; {4 * dimension} for {dimension} are wanted"
+    if row.earlier >= MAX_REFERENCES:
+        return f"is one too many: {MAX_REFERENCES} of a person are compared"
     return ""
 
 
@@ -97,7 +147,8 @@ def _matrix(rows: Sequence[StoredReference], dimension: int) -> tuple[NDArray[np
     with np.errstate(all="ignore"):  # NaN and infinity are what we look for
         norms = np.sqrt(np.einsum("nd,nd->n", joined, joined, dtype=np.float64))
         sound = np.abs(norms - 1) <= NORM_TOLERANCE  # this way round, NaN is refused
-        matrix = (joined[sound] / norms[sound, None]).astype(np.float32)
+        lengths = np.where(np.abs(norms - 1) <= AS_ENROLLED, 1, norms)
+        matrix = (joined[sound] / lengths[sound, None]).astype(np.float32)
     flaws = ["" if good else _norm_flaw(float(norm)) for good, norm in zip(sound, norms, strict=True)]
     return frozen(np.ascontiguousarray(matrix)), flaws
 

@@ -11,70 +11,110 @@ from appliance.errors import ModelMismatchError
 from appliance.records import Candidate, Embedding, GallerySnapshot, OperatingPoint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
 
     from appliance.manifest import Impostors
+    from appliance.records import RowIndex
 
 MAX_CANDIDATES = 5
-SHORTLIST = 64  # rows computed again after an index has found them
+SHORTLIST = 48  # rows that an index is asked for first; of random probes, one in sixty needs more
+WIDEST = 4096  # a crowd of look-alikes larger than this is left to the product with every row
+PASSES = 24  # rows found by one pass each: dearer than sorting only where one has very many references
+SPENT = -2.0  # below every similarity
+UTMOST = 1.003  # of two vectors of unit length to 1e-3
 
 
 def search(probe: Embedding | None, gallery: GallerySnapshot) -> tuple[Candidate, ...]:
     """Return enrolled people by falling similarity to the probe, each once, at most `MAX_CANDIDATES`.
 
-    Similarity is cosine, -1..1, higher is more alike. An empty gallery, or a probe that is missing, not
-    finite or not of unit length gives (). Raises ModelMismatchError if the two come from different models.
+    Similarity is cosine, -1..1, higher is more alike, and the order is that of double precision; people
+    exactly as alike come in the gallery's order. An empty gallery, or a probe that is missing, not finite or not
+    of unit length gives (). Raises ModelMismatchError if the two come from different models.
     """
-    if probe is None or gallery.size == 0:
+    if probe is None or not gallery.size:
         return ()
-    if probe.model_id != gallery.model_id or probe.vector.shape != gallery.matrix.shape[1:]:
+    vector = probe.vector
+    if probe.model_id != gallery.model_id or vector.shape != gallery.matrix.shape[1:]:
         raise ModelMismatchError(f"probe of {probe.model_id} cannot be compared with a gallery of {gallery.model_id}")
-    if not abs(float(np.linalg.norm(probe.vector)) - 1) <= 1e-3:
+    if not 0.998 <= float(vector.dot(vector)) <= 1.002:  # this way round, NaN is refused
         return ()
-    return _by_index(probe, gallery) or _by_product(probe, gallery)
-
-
-def _by_index(probe: Embedding, gallery: GallerySnapshot) -> tuple[Candidate, ...]:
-    """Return what the whole product would, from a shortlist; () where the shortlist leaves a doubt."""
     if gallery.index is None:
-        return ()
-    rows, floor = gallery.index.nearest(probe.vector, SHORTLIST)
-    rows = np.sort(rows[rows >= 0])  # in the gallery's own order, so that a tie falls as it does below
-    best = _best_per_person(_sane(gallery.matrix[rows] @ probe.vector), rows, gallery)
-    # A row that is not on the list is at most this much alike.
-    sure = len(best) == MAX_CANDIDATES and best[-1].similarity > floor + gallery.index.error
-    return best if sure else ()
+        return _ranked(_falling(gallery.matrix @ vector), vector, gallery)[0]
+    return _by_index(vector, gallery, gallery.index)
 
 
-def _by_product(probe: Embedding, gallery: GallerySnapshot) -> tuple[Candidate, ...]:
-    scores = _sane(gallery.matrix @ probe.vector)
-    wanted = min(8 * MAX_CANDIDATES, scores.size)
-    while True:
-        rows = np.sort(np.argpartition(-scores, wanted - 1)[:wanted])
-        best = _best_per_person(scores[rows], rows, gallery)
-        # the margin needs a rival, however many references one has
-        if len(best) >= 2 or wanted == scores.size:
+def _by_index(vector: NDArray[np.float32], gallery: GallerySnapshot, index: RowIndex) -> tuple[Candidate, ...]:
+    """Return what the product with every row would, from a shortlist that is widened until that is sure."""
+    wanted = SHORTLIST
+    while wanted <= WIDEST:
+        rows, bound = index.nearest(vector, wanted)
+        scores = index.at(rows) @ vector
+        order = np.argsort(-scores)
+        best, least = _ranked(zip(rows[order].tolist(), scores[order].tolist(), strict=True), vector, gallery)
+        if bound == -math.inf or bound < least:  # this way round, NaN is not sure
             return best
-        wanted = min(8 * wanted, scores.size)
+        wanted *= 8
+    return _ranked(_falling(index.products(vector)), vector, gallery)[0]
 
 
-def _sane(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the scores with those of a row that is no unit vector, NaN among them, where they cannot win."""
-    return np.where(np.abs(scores) <= 1.001, scores, np.float32(-1.0))
+def _falling(scores: NDArray[np.float32]) -> Iterator[tuple[int, float]]:
+    """Give each row and its similarity, the most alike first, and spend `scores`. NaN comes at any place."""
+    for _ in range(min(PASSES, scores.size)):
+        row = int(scores.argmax())
+        yield row, scores.item(row)
+        scores[row] = SPENT
+    for row in np.argsort(-scores).tolist():
+        yield row, scores.item(row)
 
 
-def _best_per_person(
-    scores: NDArray[np.float32], rows: NDArray[np.int64], gallery: GallerySnapshot
-) -> tuple[Candidate, ...]:
-    """Return the best row of each person by falling score, at most `MAX_CANDIDATES`; equal scores in row order."""
-    best: dict[str, Candidate] = {}
-    for place in np.argsort(-scores, kind="stable"):
-        row = int(rows[place])
-        person = gallery.person_ids[row]
-        if person not in best:
-            best[person] = Candidate(person, gallery.reference_ids[row], float(scores[place]))
-        if len(best) == MAX_CANDIDATES:
+def _ranked(
+    falling: Iterable[tuple[int, float]], vector: NDArray[np.float32], gallery: GallerySnapshot
+) -> tuple[tuple[Candidate, ...], float]:
+    """Return the best row of each person, and below which similarity no further row could change that.
+
+    Single precision ranks the rows that it can tell apart; those nearer to one another are reckoned again.
+    """
+    # Two sums of D products in float32 are off by D * 2^-24 each (Higham, Accuracy and Stability, 3.1); twice that.
+    doubt = vector.size * 2.0**-22
+    best: dict[str, float] = {}
+    near: list[tuple[int, float, str]] = []
+    least, doubtful, last = -math.inf, False, math.inf
+    for row, score in falling:
+        if score < least:
             break
+        person = gallery.person_ids[row]
+        # A row that is no unit vector, NaN among them, cannot win; nor can one whose person has a better one.
+        if not abs(score) <= UTMOST or best.setdefault(person, score) - score > doubt:
+            continue
+        near.append((row, score, person))
+        doubtful = doubtful or last - score <= doubt
+        last = score
+        if len(best) == MAX_CANDIDATES and least == -math.inf:
+            least = score - doubt
+    return _candidates(_reckoned(near, vector, gallery) if doubtful else near, gallery), least
+
+
+def _reckoned(
+    near: list[tuple[int, float, str]], vector: NDArray[np.float32], gallery: GallerySnapshot
+) -> list[tuple[int, float, str]]:
+    """Return the rows with their similarity in double precision, the most alike first, ties in row order."""
+    rows = np.array([row for row, _, _ in near])
+    exact = gallery.matrix[rows] if gallery.index is None else gallery.index.at(rows)
+    # Row by row, not as a product: equal rows must give equal sums wherever they stand.
+    scores = (exact.astype(np.float64, order="C") * vector).sum(axis=1).tolist()
+    again = [(row, score, person) for (row, _, person), score in zip(near, scores, strict=True)]
+    return sorted(again, key=lambda one: (-one[1], one[0]))
+
+
+def _candidates(near: list[tuple[int, float, str]], gallery: GallerySnapshot) -> tuple[Candidate, ...]:
+    best: dict[str, Candidate] = {}
+    for row, score, person in near:
+        if person not in best:
+            best[person] = Candidate(person, gallery.reference_ids[row], score)
+            if len(best) == MAX_CANDIDATES:
+                break
     return tuple(best.values())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,11 +13,15 @@ from hypothesis import settings as trials
 from hypothesis import strategies as st
 
 from appliance import manifest
+from appliance.drivers.faiss_index import PackedRows
 from appliance.errors import ModelMismatchError
 from appliance.manifest import Impostors
 from appliance.pipeline.embedding import unit
 from appliance.pipeline.matching import MAX_CANDIDATES, operating_point, search
 from appliance.records import Candidate, Embedding, GallerySnapshot, frozen
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MODEL = "m"
 DIMENSION = 16
@@ -53,32 +58,85 @@ def probe_of(*numbers: float) -> Embedding:
     return probe
 
 
-def by_brute_force(probe: Embedding, gallery: GallerySnapshot) -> list[tuple[str, float]]:
-    """Return people and their best similarity, the best first, reckoned one by one in double precision."""
-    best: dict[str, float] = {}
-    for row, person in zip(gallery.matrix.astype(np.float64), gallery.person_ids, strict=True):
-        best[person] = max(best.get(person, -1.0), math.fsum(row * probe.vector.astype(np.float64)))
-    return sorted(best.items(), key=lambda one: -one[1])
+def packing(gallery: GallerySnapshot) -> GallerySnapshot:
+    """Return the gallery as a large one is held, however small it is."""
+    index = PackedRows(DIMENSION).changed(np.empty(0, np.bool_), gallery.matrix)
+    return replace(gallery, index=index, matrix=gallery.matrix[:0])
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("seed", range(8))
-def test_search_agrees_with_brute_force(size: int, seed: int) -> None:
-    """For galleries of every awkward size, with duplicates, the people and their similarities are exact (C12)."""
-    gallery = random_gallery(size, seed)
-    probe = unit(np.random.default_rng(100 + seed).normal(size=DIMENSION), MODEL)
+def by_brute_force(probe: Embedding, gallery: GallerySnapshot) -> list[tuple[str, str, float]]:
+    """Return each person, their best reference and its similarity in double precision, the best first, ties by age."""
+    exact = gallery.matrix.astype(np.float64, order="C") * probe.vector.astype(np.float64)
+    best: dict[str, tuple[str, str, float]] = {}
+    rows = zip(gallery.person_ids, gallery.reference_ids, exact.sum(axis=1).tolist(), strict=True)
+    for person, reference, score in rows:
+        if person not in best or score > best[person][2]:
+            best[person] = (person, reference, score)
+    age = {reference: row for row, reference in enumerate(gallery.reference_ids)}
+    return sorted(best.values(), key=lambda one: (-one[2], age[one[1]]))
+
+
+@given(
+    size=st.sampled_from(SIZES) | st.integers(0, 80),
+    people=st.integers(1, 40),
+    seed=st.integers(0, 10**6),
+    spread=st.sampled_from([1.0, 1e-2, 1e-4, 1e-6, 1e-8]),
+    packed=st.booleans(),
+)
+@trials(max_examples=300, deadline=None)
+def test_search_agrees_with_brute_force(size: int, people: int, seed: int, spread: float, *, packed: bool) -> None:
+    """C12: in a gallery of any size, scattered or crowded, candidates and their order are exactly those of float64."""
+    random = np.random.default_rng(seed)
+    rows = random.normal(size=DIMENSION) + spread * random.normal(size=(size, DIMENSION))
+    if size > 1:
+        rows[random.integers(0, size, size // 10 + 1)] = rows[0]
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True) if size else 1
+    gallery = gallery_of(rows, [f"p{owner}" for owner in random.integers(0, people, size)])
+    probe = unit(random.normal(size=DIMENSION) if seed % 2 or not size else rows[-1], MODEL)
     assert probe is not None
-    found = search(probe, gallery)
     expected = by_brute_force(probe, gallery)[:MAX_CANDIDATES]
-    assert [one.similarity for one in found] == pytest.approx([score for _, score in expected], abs=1e-6)
-    assert len({one.person_id for one in found}) == len(found)
-    for one, (person, score) in zip(found, expected, strict=True):
-        assert one.person_id == person or abs(one.similarity - score) < 1e-6
-    if found:  # the reference named is that person's best
-        for one in found:
-            row = gallery.reference_ids.index(one.reference_id)
-            assert gallery.person_ids[row] == one.person_id
-            assert float(gallery.matrix[row] @ probe.vector) == pytest.approx(one.similarity, abs=1e-6)
+    found = search(probe, packing(gallery) if packed and size else gallery)
+    assert [(one.person_id, one.reference_id) for one in found] == [one[:2] for one in expected]
+    assert [one.similarity for one in found] == pytest.approx([one[2] for one in expected], abs=1e-6)
+
+
+class LyingIndex(PackedRows):
+    """An index that names what rows it is told to, with a true bound for the others, for a test of what comes of it."""
+
+    def __init__(self, rows: NDArray[np.float32], named: list[int]) -> None:
+        super().__init__(DIMENSION, PackedRows(DIMENSION).changed(np.empty(0, np.bool_), rows)._blocks)
+        self._named = np.array(named, np.int64)
+
+    def nearest(self, vector: NDArray[np.float32], _count: int) -> tuple[NDArray[np.int64], float]:
+        """Return the rows that were told."""
+        left_out = np.delete(self.products(vector), self._named)
+        return self._named, float(left_out.max()) + 1e-6 if left_out.size else -math.inf
+
+
+@given(named=st.lists(st.integers(0, 199), unique=True, max_size=64), seed=st.integers(0, 5))
+@trials(max_examples=60, deadline=None)
+def test_shortlist_that_leaves_a_doubt_is_not_used(named: list[int], seed: int) -> None:
+    """C12: whatever rows an index names, the answer is that of the product with every row."""
+    plain = random_gallery(200, seed, people=200)
+    lying = replace(plain, index=LyingIndex(plain.matrix, named), matrix=plain.matrix[:0])
+    probe = unit(np.random.default_rng(seed).normal(size=DIMENSION), MODEL)
+    assert probe is not None
+    assert [one.reference_id for one in search(probe, lying)] == [one.reference_id for one in search(probe, plain)]
+
+
+@pytest.mark.parametrize("size", [50, 500, 6000])
+def test_crowd_larger_than_any_shortlist_is_reckoned_whole(size: int) -> None:
+    """C12, C13: though everybody is alike within a step, the first is that of float64; if exactly alike, the oldest."""
+    random = np.random.default_rng(size)
+    rows = probe_of(1.0).vector + 1e-6 * random.normal(size=(size, DIMENSION))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    gallery = gallery_of(rows, [f"p{row}" for row in range(size)])
+    probe = probe_of(1.0, 1e-3)
+    expected = by_brute_force(probe, gallery)[:MAX_CANDIDATES]
+    for one in (gallery, packing(gallery)):
+        assert [found.reference_id for found in search(probe, one)] == [row for _, row, _ in expected]
+    same = packing(gallery_of(np.tile(rows[0], (size, 1)), [f"p{row}" for row in range(size)]))
+    assert [found.reference_id for found in search(probe, same)] == [f"r{row}" for row in range(MAX_CANDIDATES)]
 
 
 @pytest.mark.parametrize("size", [2, 33, 1000])
@@ -134,8 +192,7 @@ def test_ties_fall_in_the_gallerys_own_order(size: int) -> None:
     assert [search(probe_of(1.0), gallery) for _ in range(3)] == [found] * 3
     assert len(found) == min(size, MAX_CANDIDATES)
     assert found[0].similarity == found[1].similarity
-    if size <= 40:
-        assert [one.person_id for one in found] == [f"p{n}" for n in range(len(found))]
+    assert [one.person_id for one in found] == [f"p{n}" for n in range(len(found))]
 
 
 def test_other_model_is_never_compared() -> None:
