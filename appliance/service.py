@@ -233,4 +233,10 @@ class Service:
 
 def _rules(settings: Settings) -> Rules:
     recognition = settings.recognition
-    return Rules(recognition.min_frames, recognition.intent_s, recognition.reading_s, settings.liveness.min_bona_fide)
+    return Rules(
+        min_frames=recognition.min_frames,
+        intent_s=recognition.intent_s,
+        reading_s=recognition.reading_s,
+        min_bona_fide=settings.liveness.min_bona_fide,
+        face_only=True,
+    )

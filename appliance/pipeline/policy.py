@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from appliance.contract import Hint, Reason
 from appliance.pipeline.quality import hint_for
-from appliance.records import Candidate, Deny, Grant, OperatingPoint, Presentation, Refer, Wait
+from appliance.records import Candidate, Cue, Deny, Grant, OperatingPoint, Presentation, Refer, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 REACH = 0.55  # cosine, see `out_of_reach`
 LOOKS_PER_S = 2.0
+
+_ENDED_BY_MOVING = {Cue.STATIC_INPUT, Cue.FLAT_INPUT, Cue.UNFOLLOWED}  # somebody alive is only delayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Rules:
     intent_s: float
     reading_s: float
     min_bona_fide: float  # 0..1
+    face_only: bool = False  # whether a face alone may open: the liveness was tried with attacks at this door
     attack_below: float = 0.1  # a median this low is called an attack without waiting for the reading time
     attack_frames: int = 6
 
@@ -49,6 +52,8 @@ def decide(seen: Presentation, candidates: Sequence[Candidate], point: Operating
     )
     if doubt is not None:
         return doubt
+    if not rules.face_only:
+        return Refer(Reason.SECOND_FACTOR_REQUIRED)
     return Grant(candidates[0].person_id)
 
 
@@ -73,7 +78,7 @@ def _not_live(seen: Presentation, rules: Rules, *, over: bool) -> Deny | Refer |
     if seen.bona_fide < rules.attack_below and (over or seen.frames_read >= rules.attack_frames):
         return Deny(Reason.LIVENESS_FAILED)
     if seen.cues:
-        return Deny(Reason.LIVENESS_FAILED) if over else _wait(seen)
+        return _under_suspicion(seen, rules, over=over)
     if not rules.min_bona_fide <= seen.bona_fide <= 1:  # this way round, NaN is refused, and infinity too
         return Refer(Reason.LIVENESS_UNCERTAIN) if over else _wait(seen)
     return None
@@ -86,6 +91,14 @@ def out_of_reach(similarity: float, threshold: float, read_span_s: float) -> boo
     gained less than 0.55 / n after n pictures. Frames one after the other are not n looks: two a second are counted.
     """
     return not similarity + REACH / (1 + LOOKS_PER_S * read_span_s) >= threshold
+
+
+def _under_suspicion(seen: Presentation, rules: Rules, *, over: bool) -> Deny | Refer | Wait:
+    """Never let anybody in: a cue is not out-voted. What was not told in the reading time is for a human."""
+    if over and set(seen.cues) == {Cue.UNFOLLOWED}:
+        return Refer(Reason.LIVENESS_UNCERTAIN)
+    shown = not _ENDED_BY_MOVING.issuperset(seen.cues)
+    return Deny(Reason.LIVENESS_FAILED) if over or (shown and seen.frames_read >= rules.attack_frames) else _wait(seen)
 
 
 def _not_recognised(

@@ -153,7 +153,13 @@ def course(settings: Settings, stages: ModelStages, gallery: GallerySnapshot) ->
     """Return the way from frame to decision as the service lays it."""
     recognition = settings.recognition
     point = operating_point(stages.impostors, recognition.target_fpir, gallery.size, recognition.margin)
-    rules = Rules(recognition.min_frames, recognition.intent_s, recognition.reading_s, settings.liveness.min_bona_fide)
+    rules = Rules(
+        min_frames=recognition.min_frames,
+        intent_s=recognition.intent_s,
+        reading_s=recognition.reading_s,
+        min_bona_fide=settings.liveness.min_bona_fide,
+        face_only=True,
+    )
     return Course(settings, stages, gallery, point, rules)
 
 

@@ -32,7 +32,7 @@ from tests.pipeline.faces import RATE, live_walk, observation
 if TYPE_CHECKING:
     from appliance.records import Decision
 
-RULES = Rules(min_frames=3, intent_s=0.3, reading_s=4.0, min_bona_fide=0.5)
+RULES = Rules(min_frames=3, intent_s=0.3, reading_s=4.0, min_bona_fide=0.5, face_only=True)
 POINT = OperatingPoint(0.5, 0.1, 1e-3, 2, "a test")
 ADA, BO = Candidate("ada", "r1", 0.8), Candidate("bo", "r2", 0.3)
 
@@ -103,6 +103,14 @@ def test_everything_there_is_granted() -> None:
     """Somebody live, read long enough, alike enough and alone is granted: the rules can be met."""
     assert decide(visit(), [ADA, BO], POINT, RULES) == Grant("ada")
     assert decide(visit(), [ADA], POINT, RULES) == Grant("ada")
+
+
+def test_face_alone_opens_only_where_it_may() -> None:
+    """Before the liveness was tried at this door, a face is never enough: a human is asked, and nobody waits (B20)."""
+    shut = replace(RULES, face_only=False)
+    assert Rules(3, 0.3, 4.0, 0.5) == shut
+    assert decide(visit(), [ADA, BO], POINT, shut) == Refer(Reason.SECOND_FACTOR_REQUIRED)
+    assert decide(visit(62, bona_fide=0.4), [ADA], POINT, shut) == Refer(Reason.LIVENESS_UNCERTAIN)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
