@@ -11,6 +11,7 @@ import numpy as np
 from appliance.errors import UsageError
 from appliance.pipeline.embedding import fuse
 from appliance.pipeline.matching import operating_point, search
+from appliance.rates import Rate
 from appliance.records import GallerySnapshot, frozen
 
 from . import folder as folders
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from appliance.records import Embedding
 
     from .folder import Picture, Reading
-    from .statistics import Rate
 
 TARGETS = {"1e-2": 1e-2, "1e-3": 1e-3}
 
@@ -105,7 +105,7 @@ def _outcome(parts: Parts, reading: Reading, stages: ModelStages, plan: Plan) ->
         name: operating_point(stages.impostors, rate, gallery.size, 0.0).threshold for name, rate in TARGETS.items()
     }
     return Outcome(
-        rank1=statistics.Rate(int(right.sum()), right.size),
+        rank1=Rate(int(right.sum()), right.size),
         fnir={name: statistics.refused(mated, threshold) for name, threshold in thresholds.items()},
         thresholds=thresholds,
         derived=derived,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from appliance import rates
+
 from . import folder as folders
 from . import presentations, report, statistics
 from .presentations import BONA_FIDE, Scored, Shot, medians, values
@@ -84,7 +86,7 @@ def errors(scored: Sequence[Scored], threshold: float) -> dict[str, Any]:
         "ci95": report.interval(frames),
         "presentations": visits.n,
         "presentation_errors": visits.count,
-        "upper95": round(statistics.upper_bound(visits.count, visits.n), 5),
+        "upper95": round(rates.upper_bound(visits.count, visits.n), 5),
     }
 
 

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from appliance.config import Settings
-
-    from .statistics import Rate
+    from appliance.rates import Rate
 
 MOST_NAMED = 10
 

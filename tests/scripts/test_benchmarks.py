@@ -16,6 +16,7 @@ from appliance.drivers.photo import encode_jpeg
 from appliance.drivers.scene import Renderer, Visit
 from appliance.errors import ModelError, UsageError
 from appliance.manifest import Impostors
+from appliance.rates import upper_bound, wilson
 from scripts.benchmarks import folder as folders
 from scripts.benchmarks import openset, statistics, tail, written
 from scripts.benchmarks.__main__ import main
@@ -43,22 +44,6 @@ def scores(*values: float) -> NDArray[np.float64]:
 
 
 # --- statistics ---------------------------------------------------------------------------------------------
-
-
-def test_wilson_is_the_textbook_interval() -> None:
-    """Half of ten is 0.2366 to 0.7634; none of ten reaches to z^2 / (n + z^2); no trial says nothing."""
-    assert statistics.wilson(5, 10) == pytest.approx((0.23659, 0.76341), abs=1e-5)
-    assert statistics.wilson(0, 10) == pytest.approx((0.0, 0.27753), abs=1e-5)
-    assert statistics.wilson(10, 10) == pytest.approx((0.72247, 1.0), abs=1e-5)
-    assert statistics.wilson(0, 0) == (0.0, 1.0)
-
-
-def test_upper_bound_is_exact() -> None:
-    """Nothing seen in n trials leaves 1 - 0.05^(1/n); one of 13 still leaves 32 %; all of them leaves everything."""
-    assert statistics.upper_bound(0, 13) == pytest.approx(1 - 0.05 ** (1 / 13), abs=1e-9)
-    assert statistics.upper_bound(1, 13) == pytest.approx(0.3163, abs=1e-4)
-    assert statistics.upper_bound(3, 3) == 1.0
-    assert statistics.upper_bound(0, 0) == 1.0
 
 
 def test_threshold_never_exceeds_the_rate() -> None:
@@ -258,7 +243,7 @@ def test_lfw_ends_with_its_figures(people: Path, capsys: pytest.CaptureFixture[s
     assert set(line) == rates | {f"{rate}_ci95" for rate in rates} | counts
     assert (line["n_pairs"], line["n_images"], line["folds"]) == (8, 8, 2)
     assert (line["accuracy"], line["missed_faces"]) == (1.0, 0)
-    assert line["accuracy_ci95"] == pytest.approx(statistics.wilson(8, 8), abs=1e-5)
+    assert line["accuracy_ci95"] == pytest.approx(wilson(8, 8), abs=1e-5)
     assert line["models"]["embedder"] == manifest.read().entry("embedder").model_id
 
 
@@ -347,7 +332,7 @@ def test_pad_ends_with_its_figures(visits: Path, capsys: pytest.CaptureFixture[s
     assert "broken.jpg" in printed
     species = line["apcer_by_species"]["print"]
     assert (species["n"], species["presentations"]) == (3, 2)
-    assert species["upper95"] >= statistics.upper_bound(0, 2) - 1e-5
+    assert species["upper95"] >= upper_bound(0, 2) - 1e-5
     assert line["worst_species"] == "print"
     assert line["by_source"]["hall"]["n"] == 6
 
