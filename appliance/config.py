@@ -64,6 +64,21 @@ class LivenessSettings(_Section):
 
     min_bona_fide: Fraction = 0.5
     min_face_px: Annotated[float, Field(ge=40, le=1000)] = 100.0
+    commissioned: Literal["required", "skipped"] = "required"  # before a face alone may open
+
+
+class CommissioningSettings(_Section):
+    """What `ostiary commission spoof` must have shown at this door: no attack accepted, and few people refused."""
+
+    bona_fide: Annotated[int, Field(ge=1, le=1000)] = 10  # presentations by people
+    attacks: Annotated[int, Field(ge=1, le=1000)] = 5  # presentations of each species
+    species: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(, ?[a-z][a-z0-9_]*)*$")] = "print, phone, tablet"
+    max_bpcer: Fraction = 0.2
+
+    @property
+    def species_names(self) -> tuple[str, ...]:
+        """The species of attack, each once, in their order."""
+        return tuple(dict.fromkeys(name.strip() for name in self.species.split(",")))
 
 
 class DoorSettings(_Section):
@@ -102,6 +117,7 @@ class Settings(_Section):
     camera: CameraSettings = CameraSettings()
     recognition: RecognitionSettings = RecognitionSettings()
     liveness: LivenessSettings = LivenessSettings()
+    commissioning: CommissioningSettings = CommissioningSettings()
     door: DoorSettings = DoorSettings()
     attendant: AttendantSettings = AttendantSettings()
     mqtt: MqttSettings = MqttSettings()

@@ -32,6 +32,9 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "recognition.min_face_px": (40.0, 1000.0, True),
     "liveness.min_bona_fide": (0.0, 1.0, True),
     "liveness.min_face_px": (40.0, 1000.0, True),
+    "commissioning.bona_fide": (1, 1000, True),
+    "commissioning.attacks": (1, 1000, True),
+    "commissioning.max_bpcer": (0.0, 1.0, True),
     "door.relay_pin": (9, 27, True),
     "door.unlock_s": (0.5, 30.0, True),
     "attendant.ticket_s": (1.0, 600.0, True),
@@ -145,6 +148,13 @@ def test_choice_names_what_can_be_chosen(key: str) -> None:
 def test_names_that_go_into_topics_are_plain(key: str, value: str) -> None:
     """A device or door whose name could be a wildcard, a path or two lines is refused (D7)."""
     refusal(key, f'"{value}"')
+
+
+@pytest.mark.parametrize("value", ["", "print,", ",", "Print", "print;phone", "print\\nphone", "../print", "<b>"])
+def test_species_are_plain_words(value: str) -> None:
+    """The kinds of attack to be tried are words, each once; they become names of folders and parts of a page."""
+    refusal("commissioning.species", f'"{value}"')
+    assert parsed("commissioning.species", '"mask, mask,print"').commissioning.species_names == ("mask", "print")
 
 
 @pytest.mark.parametrize(

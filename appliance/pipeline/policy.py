@@ -17,6 +17,7 @@ from appliance.records import Candidate, Cue, Deny, Grant, OperatingPoint, Prese
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from appliance.config import Settings
     from appliance.records import Decision
 
 REACH = 0.55  # cosine, see `out_of_reach`
@@ -36,6 +37,17 @@ class Rules:
     face_only: bool = False  # whether a face alone may open: the liveness was tried with attacks at this door
     attack_below: float = 0.1  # a median this low is called an attack without waiting for the reading time
     attack_frames: int = 6
+
+
+def configured(settings: Settings, *, face_only: bool) -> Rules:
+    """Return the rules of these settings."""
+    return Rules(
+        min_frames=settings.recognition.min_frames,
+        intent_s=settings.recognition.intent_s,
+        reading_s=settings.recognition.reading_s,
+        min_bona_fide=settings.liveness.min_bona_fide,
+        face_only=face_only,
+    )
 
 
 def decide(seen: Presentation, candidates: Sequence[Candidate], point: OperatingPoint, rules: Rules) -> Decision | Wait:
