@@ -1,6 +1,7 @@
 """The service: wiring, threads and signals; the only place that joins drivers to the core.
 
-Threads: `capture` reads the camera, `loop` (the caller's) decides and writes, the broker link has its own.
+Threads: `capture` reads the camera, `loop` (the caller's) decides and writes, `liveness` scores beside it where there
+is a second core, the broker link has its own.
 Whatever goes wrong in one turn is logged, written down and survived; the door keeps shut meanwhile.
 """
 
@@ -9,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -81,11 +84,13 @@ class Service:
         self._unfinished: Step | None = None
         self._stages = ModelStages(self.settings)
         self._presentations = Presentations(self.settings.recognition.reading_s)
-        self._pipeline = Pipeline(FollowingStages(self._stages), self._presentations, _rules(self.settings))
         self._capture = Capture(lambda: open_camera(self.settings.camera), self.settings.camera.stall_s)
         self.link = ControllerLink(installation.controller_socket)
         device = self.settings.device
         with contextlib.ExitStack() as opening:
+            beside = opening.enter_context(ThreadPoolExecutor(1, "liveness")) if cores() > 1 else None
+            rules = _rules(self.settings)
+            self._pipeline = Pipeline(FollowingStages(self._stages), self._presentations, rules, beside)
             audit = opening.enter_context(AuditLog(installation.audit_file, device.id, device.door))
             self.gallery = opening.enter_context(Gallery(installation.gallery_file, indexed))
             self._switchboard = opening.enter_context(contextlib.closing(Switchboard(installation)))
@@ -229,6 +234,11 @@ class Service:
             self._note_door(change)
         with contextlib.suppress(StorageError):  # a full disk must not keep us from stopping
             self._say(EventType.STOPPED)
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _rules(settings: Settings) -> Rules:

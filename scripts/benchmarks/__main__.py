@@ -81,12 +81,45 @@ def pad(folder: Path, embedder: Embedder, detector: Detector) -> None:
 @root.command()
 @click.option("--frames", type=click.IntRange(20, 100_000), default=300, show_default=True, help="Frames timed.")
 @click.option("--gallery", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="References.")
+@click.option("--busy", is_flag=True, help="Keep all other cores busy meanwhile.")
 @_with_models
-def latency(frames: int, gallery: int, embedder: Embedder, detector: Detector) -> None:
+def latency(embedder: Embedder, detector: Detector, **load: Any) -> None:  # noqa: ANN401 - click's own
     """Time the way from frame to relay request on frames of the simulated camera."""
     from . import latency as bench  # noqa: PLC0415
 
-    bench.run(embedder, detector, frames=frames, gallery=gallery)
+    bench.run(embedder, detector, bench.Load(**load))
+
+
+@root.command()
+@click.option("--seconds", type=click.IntRange(2, 3600), default=60, show_default=True, help="Of an empty scene.")
+@_with_models
+def idle(seconds: int, embedder: Embedder, detector: Detector) -> None:
+    """Count the processor time that an empty scene takes."""
+    from . import idle as bench  # noqa: PLC0415
+
+    bench.run(embedder, detector, seconds)
+
+
+@root.command()
+@click.argument("commit")
+@click.option("--rounds", type=click.IntRange(2, 100), default=6, show_default=True, help="Turns of both.")
+def against(commit: str, rounds: int) -> None:
+    """Run `latency` of COMMIT and of this tree by turns, and set the times side by side."""
+    from . import against as bench  # noqa: PLC0415
+
+    bench.run(commit, rounds)
+
+
+@root.command()
+@click.argument("sizes", type=click.IntRange(1, 2_000_000), nargs=-1)
+@click.option("--probes", type=click.IntRange(1), default=100_000, show_default=True, help="Random probes compared.")
+@click.option("--near", type=click.IntRange(1), default=10_000, show_default=True, help="Near-duplicates compared.")
+@click.option("--reload", type=click.IntRange(1), multiple=True, default=(10_000, 100_000), help="N of reloads.")
+def matching(sizes: tuple[int, ...], *, probes: int, near: int, reload: tuple[int, ...]) -> None:
+    """Search galleries of SIZES random templates (1,000 to a million), and compare the answers with float64."""
+    from . import matching as bench  # noqa: PLC0415
+
+    bench.run(sizes or (1_000, 10_000, 100_000, 1_000_000), probes=probes, near=near, reload=reload)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import os
 import resource
+import subprocess
+import sys
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +31,8 @@ from . import folder as folders
 from . import report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
     from typing import Literal
 
     from numpy.typing import NDArray
@@ -85,33 +92,80 @@ class TimedPresentations(Presentations):
         return self._observe(seen)
 
 
-def run(embedder: Literal["a", "b"], detector: Literal["short", "full"], *, frames: int, gallery: int) -> None:
-    """Print the median and the 99th percentile, and what each stage has of it. Raises UsageError without a grant."""
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is timed."""
+
+    frames: int
+    gallery: int  # references of other people
+    busy: bool  # whether all other cores are kept busy meanwhile
+
+
+def run(embedder: Literal["a", "b"], detector: Literal["short", "full"], load: Load) -> None:
+    """Print what a frame takes on one thread and on two, and what each stage has of it.
+
+    The two take turns, a scene at a time, so that a neighbour's load falls on both. Raises UsageError without a grant.
+    """
     settings, stages = folders.open_stages(embedder, detector)
     pictures = scene(settings)
-    enrolled = gallery_of(pictures, stages, gallery)
-    timers = Timers()
-    granted = play(pictures, frames, course(settings, stages, enrolled), timers)
-    if not granted:
+    enrolled = gallery_of(pictures, stages, load.gallery)
+    way, timers = course(settings, stages, enrolled), Timers()
+    with contextlib.ExitStack() as closing:
+        if load.busy:
+            closing.enter_context(busy_cores())
+        beside = closing.enter_context(ThreadPoolExecutor(1))
+        alone = Walk(pictures, way, timers=timers)
+        together = Walk(pictures, way, beside=beside)
+        for walk in (alone, together):
+            walk.play(WARM_UP)
+            walk.clear()
+        for _ in range(math.ceil(load.frames / SCENE_FRAMES)):
+            alone.play(SCENE_FRAMES)
+            together.play(SCENE_FRAMES)
+    if not alone.granted or not together.granted:
         raise UsageError("no frame was granted: the way to the relay was not measured")
-    spent = np.array(timers.spent_ms.pop("frame"))
-    p50, p99 = (float(value) for value in np.percentile(spent, (50, 99)))
-    stages_ms = {stage: round(float(np.median(times)), 3) for stage, times in timers.spent_ms.items()}
+    one, two = np.array(alone.spent_ms), np.array(together.spent_ms)
+    blocks = np.median(two.reshape(-1, SCENE_FRAMES), axis=1) / np.median(one.reshape(-1, SCENE_FRAMES), axis=1)
+    threads = {"one thread": quantiles(one), "two threads": quantiles(two)}
+    stages_ms = {stage: quantiles(np.array(times)) for stage, times in timers.spent_ms.items()}
     rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     # By sums, not medians: the detector rests while a face is followed, and its share is what it costs over all.
-    shares = {stage: 100 * sum(times) / spent.sum() for stage, times in timers.spent_ms.items()}
-    rows = [(stage, f"{ms:.2f} ms", f"{shares[stage]:.0f} %") for stage, ms in stages_ms.items()]
-    load = f"{frames} frames of {WIDTH_PX}x{HEIGHT_PX}, {enrolled.size:,} references, one thread"
-    report.show(
-        f"Frame to relay request: {load}",
-        ("stage", "median call", "of all time"),
-        [*rows, ("all", f"{p50:.2f} ms", "100 %")],
-    )
-    print(f"p50 {p50:.2f} ms, p99 {p99:.2f} ms; {granted} of {frames} frames ended in a request")
+    shares = {stage: 100 * sum(times) / one.sum() for stage, times in timers.spent_ms.items()}
+    rows = [(stage, f"{found['p50']:.2f} ms", f"{shares[stage]:.0f} %") for stage, found in stages_ms.items()]
+    title = f"Frame to relay request: {one.size} frames of {WIDTH_PX}x{HEIGHT_PX}, {enrolled.size:,} references"
+    report.show(f"{title}, one thread", ("stage", "median call", "of all time"), rows)
+    for name, found in threads.items():
+        print(
+            f"{name}: p50 {found['p50']:.2f} ms, p99 {found['p99']:.2f} ms, p99/p50 {found['p99'] / found['p50']:.2f}"
+        )
+    low, middle, high = np.quantile(blocks, (0.025, 0.5, 0.975))
+    print(f"two threads over one, {blocks.size} turns of {SCENE_FRAMES} frames: {middle:.2f} ({low:.2f} to {high:.2f})")
+    print(f"{alone.granted} and {together.granted} of {one.size} frames ended in a request")
     print(f"peak memory of this process {rss_mb:.0f} MB, {SCENE_FRAMES} rendered frames and their renderer included")
-    figures = {"p50_ms": round(p50, 3), "p99_ms": round(p99, 3), "stages_ms": stages_ms, "rss_mb": round(rss_mb, 1)}
-    counts = {"gallery": enrolled.size, "frames": frames, "granted": granted, "threads": 1}
-    report.finish({"bench": "latency"} | figures | counts | {"models": report.models(settings)})
+    line: dict[str, object] = {"bench": "latency", "frames": int(one.size), "gallery": enrolled.size, "busy": load.busy}
+    line |= {"one_thread_ms": threads["one thread"], "two_threads_ms": threads["two threads"], "stages_ms": stages_ms}
+    line |= {"two_over_one": [round(float(v), 3) for v in (middle, low, high)], "turns": int(blocks.size)}
+    line |= {"granted": [alone.granted, together.granted], "rss_mb": round(rss_mb, 1)}
+    report.finish(line | {"models": report.models(settings)})
+
+
+def quantiles(spent_ms: NDArray[np.float64]) -> dict[str, float]:
+    """Return the 1st, 25th, 50th, 75th and 99th percentile."""
+    found = np.percentile(spent_ms, (1, 25, 50, 75, 99))
+    return {f"p{name}": round(float(v), 3) for name, v in zip((1, 25, 50, 75, 99), found, strict=True)}
+
+
+@contextlib.contextmanager
+def busy_cores() -> Iterator[None]:
+    """Keep every core but one busy with another process's sums."""
+    burn = "import numpy as np\na = np.ones((400, 400))\nwhile True: a = a @ a / 400"
+    others = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(max(1, len(os.sched_getaffinity(0)) - 1))]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def scene(settings: Settings) -> list[NDArray[np.uint8]]:
@@ -163,26 +217,48 @@ def course(settings: Settings, stages: ModelStages, gallery: GallerySnapshot) ->
     return Course(settings, stages, gallery, point, rules)
 
 
-def play(pictures: list[NDArray[np.uint8]], count: int, way: Course, timers: Timers) -> int:
-    """Step the pipeline through `count` frames after a warm-up; return how many ended in a request for the relay."""
-    window_s, rate = way.settings.recognition.reading_s, way.settings.camera.frame_rate
-    pipeline = Pipeline(
-        FollowingStages(TimedStages(way.stages, timers)), TimedPresentations(window_s, timers), way.rules
-    )
-    granted = 0
-    for number in range(WARM_UP + count):
-        if number == WARM_UP:
-            timers.spent_ms.clear()
-            granted = 0
-        frame = Frame(pictures[number % SCENE_FRAMES], number / rate, number)
-        inside_ms = _inner(timers)
-        before = time.perf_counter()
-        step = pipeline.step(frame, way.gallery, way.point)
-        granted += asked(step, way.settings) is not None
-        spent_ms = (time.perf_counter() - before) * 1e3
-        timers.spent_ms["frame"].append(spent_ms)
-        _note_rest(timers, spent_ms - (_inner(timers) - inside_ms), step, way)
-    return granted
+class Walk:
+    """Frames stepped one after the other through a pipeline of its own, under the clock."""
+
+    def __init__(
+        self,
+        pictures: list[NDArray[np.uint8]],
+        way: Course,
+        *,
+        timers: Timers | None = None,
+        beside: Executor | None = None,
+    ) -> None:
+        """Take the way; `timers` looks into the stages, which only makes sense on one thread."""
+        window_s = way.settings.recognition.reading_s
+        stages = way.stages if timers is None else TimedStages(way.stages, timers)
+        presentations = Presentations(window_s) if timers is None else TimedPresentations(window_s, timers)
+        self._pipeline = Pipeline(FollowingStages(stages), presentations, way.rules, beside)
+        self._pictures, self._way, self._timers = pictures, way, timers
+        self._number = 0
+        self.spent_ms: list[float] = []
+        self.granted = 0
+
+    def clear(self) -> None:
+        """Forget every time measured so far."""
+        self.spent_ms.clear()
+        self.granted = 0
+        if self._timers is not None:
+            self._timers.spent_ms.clear()
+
+    def play(self, count: int) -> None:
+        """Step through the next frames."""
+        for _ in range(count):
+            at_s = self._number / self._way.settings.camera.frame_rate
+            frame = Frame(self._pictures[self._number % len(self._pictures)], at_s, self._number)
+            self._number += 1
+            inside_ms = 0.0 if self._timers is None else _inner(self._timers)
+            before = time.perf_counter()
+            step = self._pipeline.step(frame, self._way.gallery, self._way.point)
+            self.granted += asked(step, self._way.settings) is not None
+            spent_ms = (time.perf_counter() - before) * 1e3
+            self.spent_ms.append(spent_ms)
+            if self._timers is not None:
+                _note_rest(self._timers, spent_ms - (_inner(self._timers) - inside_ms), step, self._way)
 
 
 def asked(step: Step, settings: Settings) -> Pulse | None:
