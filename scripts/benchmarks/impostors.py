@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,14 +10,15 @@ import numpy as np
 from appliance import manifest
 from appliance.errors import UsageError
 from appliance.manifest import Impostors
+from appliance.people.comparisons import KEPT_SHARE, Compared, highest, resampled
 from appliance.pipeline.embedding import fuse
+from appliance.tail import Measured, Tail, fit
 
 from . import folder as folders
 from . import report, written
-from .tail import TAIL_FMR, Measured, Tail, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
     from typing import Literal
 
@@ -27,31 +26,11 @@ if TYPE_CHECKING:
 
     from appliance.records import Embedding
 
-BLOCK = 512  # rows of templates compared at a time
-BINS = 20_000  # of cosine, -1..1, to find what is kept
-KEPT_SHARE = 4 * TAIL_FMR  # of the comparisons, the highest: what a resample of people may need
-RESAMPLES = 200
 MIN_PEOPLE = 20  # fewer cannot be drawn again with any sense
 LOOKS = 5  # pictures of a visit
 FIRST_LOOK = 3  # a door never decides on fewer frames
 MAX_VISITS = 8  # of one person: nobody's face shall make the tail
 SHOWN = (1e-3, 1e-4, 1e-5, 1e-6)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Compared:
-    """Comparisons of different people: the highest of them, or all."""
-
-    pairs: NDArray[np.int64]  # (K, 2) numbers of the two people
-    scores: NDArray[np.float64]  # (K,) cosine
-    total: int  # comparisons made, those that were not kept among them
-    sizes: tuple[NDArray[np.int64], NDArray[np.int64]]  # (P,) what each person has on either side
-    note: str = ""
-
-    def of(self, times: NDArray[np.float64]) -> float:
-        """Return how many comparisons there are, up to a factor, when each person comes so many times."""
-        one, other = times * self.sizes[0], times * self.sizes[1]
-        return float(one.sum() * other.sum() - one @ other)
 
 
 def run(
@@ -93,7 +72,7 @@ def run(
 def _fitted(compared: Compared, data: str) -> tuple[Impostors, dict[str, Any]]:
     """Return the tail as the manifest holds it, and the line for it. Raises ValueError for too few comparisons."""
     measured = Measured(compared.scores, compared.total)
-    tail, interval = fit(measured), _resampled(compared)
+    tail, interval = fit(measured), resampled(compared)
     impostors = Impostors(
         data=f"{data}{compared.note}",
         comparisons=compared.total,
@@ -128,33 +107,6 @@ def _line(impostors: Impostors, tail: Tail, measured: Measured) -> dict[str, Any
     }
 
 
-def blocks(vectors: NDArray[np.float32], people: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Any]]:
-    """Yield (K, 2) row numbers and (K,) cosines of rows of different people, each pair of rows once."""
-    for start in range(0, len(vectors), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(vectors)))
-        later = np.arange(len(vectors))[np.newaxis] > rows[:, np.newaxis]
-        pairs = np.argwhere(later & (people[rows, np.newaxis] != people[np.newaxis]))
-        scores = vectors[rows] @ vectors.T
-        yield pairs + np.array((start, 0)), scores[pairs[:, 0], pairs[:, 1]]
-
-
-def highest(vectors: NDArray[np.float32], people: NDArray[np.int64]) -> Compared:
-    """Return every picture against every one of another person; only the highest 4 in 1,000 are kept."""
-    counts = np.zeros(BINS, np.int64)
-    for _, scores in blocks(vectors, people):
-        counts += np.histogram(np.clip(scores, -1, 1), BINS, (-1, 1))[0]
-    total = int(counts.sum())
-    beyond = np.cumsum(counts[::-1])[::-1]  # comparisons in this bin and above
-    first = int(np.flatnonzero(beyond >= min(total, KEPT_SHARE * total))[-1]) if total else 0
-    floor = -1 + 2 * max(first - 1, 0) / BINS  # a bin lower: rounding must lose nothing
-    found = [(pairs[scores >= floor], scores[scores >= floor]) for pairs, scores in blocks(vectors, people)]
-    pairs = people[np.concatenate([rows for rows, _ in found])]
-    pictures = np.bincount(people)
-    return Compared(
-        pairs, np.concatenate([scores for _, scores in found]).astype(np.float64), total, (pictures, pictures)
-    )
-
-
 def visits(frames: Sequence[Embedding], templates: NDArray[np.float32], people: NDArray[np.int64]) -> Compared:
     """Return the visits of everybody with enough pictures against every template of another person.
 
@@ -184,21 +136,3 @@ def visits(frames: Sequence[Embedding], templates: NDArray[np.float32], people: 
     high = np.argsort(-scores, kind="stable")[: math.ceil(KEPT_SHARE * total)]
     note = f"; {len(rows)} visits of {LOOKS} images, the best of the looks from {FIRST_LOOK} on"
     return Compared(pairs[high], scores[high], total, (asks, np.bincount(people)), note)
-
-
-def _resampled(compared: Compared) -> tuple[float, float]:
-    """Return the 95 % interval of the scale when the people, not the comparisons, are drawn again."""
-    dice = np.random.default_rng(1)
-    people = compared.sizes[0].size
-    everybody = compared.of(np.ones(people))
-    scales = []
-    for _ in range(RESAMPLES):
-        times = np.bincount(dice.integers(people, size=people), minlength=people).astype(np.float64)
-        weights = times[compared.pairs[:, 0]] * times[compared.pairs[:, 1]]
-        drawn = Measured(
-            compared.scores[weights > 0], compared.total * compared.of(times) / everybody, weights[weights > 0]
-        )
-        with contextlib.suppress(ValueError):  # a draw that leaves too few people with a tail
-            scales.append(fit(drawn).scale)
-    low, high = np.quantile(scales, (0.025, 0.975))
-    return round(float(low), 5), round(float(high), 5)
