@@ -101,6 +101,19 @@ def idle(seconds: int, embedder: Embedder, detector: Detector) -> None:
 
 
 @root.command()
+@click.option("--turns", type=click.IntRange(1, 100), default=7, show_default=True, help="Starts.")
+@click.option("--references", type=click.IntRange(0, 100_000), default=1_000, show_default=True, help="In the gallery.")
+@click.option(
+    "--seconds", "work_s", type=click.FloatRange(0), default=20.0, show_default=True, help="Of work, for memory."
+)
+def start(turns: int, references: int, work_s: float) -> None:
+    """Time the reader's start to READY, and read the memory it holds while it works."""
+    from . import start as bench  # noqa: PLC0415
+
+    bench.run(turns, references, work_s)
+
+
+@root.command()
 @click.argument("commit")
 @click.option("--rounds", type=click.IntRange(2, 100), default=6, show_default=True, help="Turns of both.")
 def against(commit: str, rounds: int) -> None:
