@@ -128,7 +128,7 @@ def follow(
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         minEigThreshold=2e-3,
     )
-    return found[:, 0], (status[:, 0] > 0) & (error[:, 0] < FOLLOW_ERROR)
+    return np.asarray(found[:, 0], np.float32), (status[:, 0] > 0) & (error[:, 0] < FOLLOW_ERROR)
 
 
 def laplacian_variance(grey: NDArray[np.uint8]) -> float:

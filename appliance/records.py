@@ -107,6 +107,18 @@ class Cue(StrEnum):
     """A sign of an attack presentation that no average may out-vote."""
 
     STATIC_INPUT = "static_input"  # embeddings too alike for a living face
+    FLAT_INPUT = "flat_input"  # all points of the face moved as those of one plane do
+    UNFOLLOWED = "unfollowed"  # too few points could be followed to tell: a doubt, no sign
+    CARRIED_BACKGROUND = "carried_background"  # what lies around the face moved along with it
+    REPEATED_INPUT = "repeated_input"  # the same movements came again, as in a clip that is played in a loop
+
+
+class Species(StrEnum):
+    """What an attack was probably made with; a guess for a human, never used to decide."""
+
+    PRINT = "print"
+    SCREEN = "screen"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +202,18 @@ class Observation:
     others: int = 0  # further faces in the frame that are near enough to matter
 
 
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How a face moved between two moments of one track; lengths are in widths of the face."""
+
+    apart_s: float  # between the two moments
+    points: int  # of the face that could be followed from one to the other
+    shift: float  # how far the face's middle moved; NaN, as the next two, where too few points were followed
+    tilt: float  # change in shape of the plane nearest to the points: 0 for a plane that only shifts, turns and grows
+    off_plane: float  # root mean square distance of the points from that plane; what is flat leaves next to none
+    carried: int | None = None  # sides of the face, 0..3, whose surroundings moved along; None where it cannot be told
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
     """What stays of an observation in a presentation: no pixels but the newest frame's."""
@@ -202,6 +226,7 @@ class Evidence:
     bona_fide: float | None  # None where liveness was not read
     embedding: Embedding | None
     others: int
+    motion: Motion | None = None  # None where there was nothing to compare with
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,6 +256,7 @@ class Candidate:
     person_id: str
     reference_id: str  # the person's reference that is most alike
     similarity: float  # cosine, -1..1, higher is more alike
+    rival: float = float("nan")  # cosine of this person and the next most alike; -1 for nobody, NaN if not looked up
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,9 +120,16 @@ def _not_recognised(
     if not point.threshold <= best < math.inf:
         hopeless = out_of_reach(best, point.threshold, seen.read_span_s)
         return Refer(Reason.UNKNOWN_FACE) if over or hopeless else _wait(seen)
-    if len(candidates) > 1 and not best - candidates[1].similarity >= point.margin:
+    if not candidates[0].rival < point.threshold - point.margin:  # this way round, a rival not looked up is one
+        return Refer(Reason.AMBIGUOUS_MATCH)
+    if len(candidates) > 1 and not leads(best, candidates[1].similarity, point.margin):
         return Refer(Reason.AMBIGUOUS_MATCH) if over else _wait(seen)
     return None
+
+
+def leads(best: float, other: float, margin: float) -> bool:
+    """Tell whether the best is ahead of the next person by the margin; a tie is none, whatever the margin."""
+    return best - other >= margin and best > other
 
 
 def _wait(seen: Presentation) -> Wait:

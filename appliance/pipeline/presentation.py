@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from appliance.pipeline.cues import static_cues
+from appliance.pipeline.cues import cues
 from appliance.pipeline.embedding import fuse
+from appliance.pipeline.motion import MotionWatch
 from appliance.records import Embedding, Evidence, Grade, Observation, Presentation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from appliance.records import Motion
 
 MAX_GAP_S = 0.7  # a face that is away for longer has left
 MIN_OVERLAP = 0.2  # of the boxes of consecutive frames
@@ -35,6 +38,7 @@ class _Track:
     started_at_s: float
     evidence: deque[Evidence]
     latest: Observation
+    motion: MotionWatch = field(default_factory=MotionWatch)
     probe: Embedding | None = None
 
 
@@ -51,7 +55,8 @@ class Presentations:
             self._track = _Track(uuid.uuid4().hex, seen.frame.captured_at_s, deque(maxlen=MAX_EVIDENCE), seen)
         track = self._track
         track.latest = seen
-        track.evidence.append(_evidence(seen))
+        motion = track.motion.observe(seen.frame, seen.detection, seen.geometry.landmarks)
+        track.evidence.append(_evidence(seen, motion))
         while track.evidence[0].captured_at_s < seen.frame.captured_at_s - self._window_s:
             track.evidence.popleft()  # a visit is judged by what was seen lately, all of it within the window
         track.probe = _probe(track.evidence)
@@ -104,7 +109,7 @@ def overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return shared / union if union > 0 else 0.0
 
 
-def _evidence(seen: Observation) -> Evidence:
+def _evidence(seen: Observation, motion: Motion | None) -> Evidence:
     return Evidence(
         captured_at_s=seen.frame.captured_at_s,
         grade=seen.quality.grade,
@@ -114,6 +119,7 @@ def _evidence(seen: Observation) -> Evidence:
         bona_fide=None if seen.liveness is None else seen.liveness.bona_fide,
         embedding=seen.embedding,
         others=seen.others,
+        motion=motion,
     )
 
 
@@ -136,7 +142,7 @@ def _presentation(track: _Track) -> Presentation:
         latest=track.latest,
         probe=track.probe,
         bona_fide=float(np.median(scores)) if scores else float("nan"),
-        cues=static_cues(track.evidence),
+        cues=cues(track.evidence),
         frames_read=len(read),
         read_span_s=read[-1].captured_at_s - read[0].captured_at_s if read else 0.0,
     )
