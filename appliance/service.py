@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.audit import AuditLog, as_payload
 from appliance.capture import Capture
 from appliance.clerk import Clerk
+from appliance.commissioning.clearance import clearance
 from appliance.contract import EventType, LockState, Topic
 from appliance.door.link import ControllerLink
 from appliance.drivers.camera import open_camera
@@ -32,7 +33,7 @@ from appliance.picture import visitor
 from appliance.pipeline import Pipeline
 from appliance.pipeline.following import FollowingStages
 from appliance.pipeline.matching import operating_point
-from appliance.pipeline.policy import Rules
+from appliance.pipeline.policy import configured
 from appliance.pipeline.presentation import Presentations
 from appliance.pipeline.reading import ModelStages
 from appliance.reception import Reception
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.commands.options import Installation
-    from appliance.config import Settings
     from appliance.door.lock import DoorChange
     from appliance.drivers.camera import Camera
     from appliance.pipeline import Step
@@ -82,6 +82,7 @@ class Service:
         self._live = camera is None or camera.live
         self._frame_s: float | None = None  # time of the newest frame of a recording
         self._unfinished: Step | None = None
+        self.clearance = clearance(installation)
         self._stages = ModelStages(self.settings)
         self._presentations = Presentations(self.settings.recognition.reading_s)
         self._capture = Capture(lambda: open_camera(self.settings.camera), self.settings.camera.stall_s)
@@ -89,7 +90,7 @@ class Service:
         device = self.settings.device
         with contextlib.ExitStack() as opening:
             beside = opening.enter_context(ThreadPoolExecutor(1, "liveness")) if cores() > 1 else None
-            rules = _rules(self.settings)
+            rules = configured(self.settings, face_only=self.clearance.face_only)
             self._pipeline = Pipeline(FollowingStages(self._stages), self._presentations, rules, beside)
             audit = opening.enter_context(AuditLog(installation.audit_file, device.id, device.door))
             self.gallery = opening.enter_context(Gallery(installation.gallery_file, indexed))
@@ -121,7 +122,10 @@ class Service:
             self._switchboard.start()
             self._closing.callback(self._capture.stop)
             self._capture.start(self._camera)
-            self._say(EventType.STARTED, f"gallery of {self._snapshot.size}, {self._snapshot.model_id}")
+            if self.clearance.skipped or not self.clearance.face_only:
+                _log.warning("%s", self.clearance.words)
+            gallery = f"gallery of {self._snapshot.size}, {self._snapshot.model_id}"
+            self._say(EventType.STARTED, f"{gallery}; {self.clearance.words}")
             ready = False
             while not self._stopping and not self._capture.ended:
                 if self._turn() and not ready:
@@ -214,6 +218,7 @@ class Service:
         return {
             "camera": self._camera_fault or "ok",
             "controller": "ok" if self.link.connected else "not connected",
+            "face_only": self.clearance.words,
             "references": self._snapshot.size,
             "frames_dropped": counters.dropped,
         }
@@ -239,14 +244,3 @@ class Service:
 def cores() -> int:
     """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def _rules(settings: Settings) -> Rules:
-    recognition = settings.recognition
-    return Rules(
-        min_frames=recognition.min_frames,
-        intent_s=recognition.intent_s,
-        reading_s=recognition.reading_s,
-        min_bona_fide=settings.liveness.min_bona_fide,
-        face_only=True,
-    )

@@ -13,7 +13,7 @@ import pytest
 from appliance.attendant_client import AttendantClient
 from appliance.clients import Registry, new_key, read_key
 from appliance.commands.options import Installation
-from appliance.config import AttendantSettings, DeviceSettings, DoorSettings, Settings
+from appliance.config import AttendantSettings, DeviceSettings, DoorSettings, LivenessSettings, Settings
 from appliance.contract import EventType, Reason, Role
 from appliance.door.child import simulated_controller
 from appliance.drivers.scene import Scene, Visit
@@ -72,6 +72,7 @@ def door(tmp_path: Path, broker: PrivateBroker) -> Iterator[Door]:
     """Give a running door whose tickets live four seconds."""
     settings = Settings(
         device=DeviceSettings(id=f"door-{tmp_path.name[-20:].replace('_', '-')}"),
+        liveness=LivenessSettings(commissioned="skipped"),
         door=DoorSettings(unlock_s=1.0),
         attendant=AttendantSettings(ticket_s=4.0),
         mqtt=broker.settings,

@@ -14,7 +14,7 @@ import pytest
 
 from appliance.audit import AuditLog
 from appliance.commands.options import Installation
-from appliance.config import Settings
+from appliance.config import LivenessSettings, Settings
 from appliance.contract import EventType, Reason
 from appliance.door.child import simulated_controller
 from appliance.drivers.photo import read_photo
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from appliance.records import AuditEvent, Event, Frame
 
 ADA = Consent("Ada", datetime(2026, 1, 1, tzinfo=UTC))
+FACE_ONLY = Settings(liveness=LivenessSettings(commissioned="skipped"))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def reader() -> PhotoReader:
 def installation(tmp_path: Path) -> Iterator[Installation]:
     """Give an installation with a controller process of its own."""
     with simulated_controller(tmp_path) as socket:
-        yield Installation(Settings(), tmp_path, None).with_controller(socket)
+        yield Installation(FACE_ONLY, tmp_path, None).with_controller(socket)
 
 
 def enrol(installation: Installation, reader: PhotoReader, face: str) -> str:
@@ -258,7 +259,7 @@ def test_audit_that_cannot_be_written_keeps_the_door_shut(installation: Installa
 
 def test_no_controller_no_grant(tmp_path: Path, reader: PhotoReader) -> None:
     """Without a controller the right face is refused as degraded mode, in one event."""
-    installation = Installation(Settings(), tmp_path, None)
+    installation = Installation(FACE_ONLY, tmp_path, None)
     enrol(installation, reader, "astronaut")
     events: list[AuditEvent] = []
     camera = SimulatedCamera(Script(Scene(visits=(Visit(for_s=4),))), installation.settings.camera, paced=False)
@@ -271,7 +272,7 @@ def test_controller_that_goes_is_told(tmp_path: Path) -> None:
     events: list[AuditEvent] = []
     with contextlib.ExitStack() as controller:
         socket = controller.enter_context(simulated_controller(tmp_path))
-        installation = Installation(Settings(), tmp_path, None).with_controller(socket)
+        installation = Installation(FACE_ONLY, tmp_path, None).with_controller(socket)
         turns = itertools.count()
 
         def turn() -> None:

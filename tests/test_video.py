@@ -10,7 +10,7 @@ import pytest
 
 from appliance.cli import root
 from appliance.commands.options import Installation
-from appliance.config import Settings
+from appliance.config import LivenessSettings, Settings
 from appliance.contract import EventType, Reason
 from appliance.door.child import simulated_controller
 from appliance.drivers.opencv import Recording
@@ -96,7 +96,8 @@ def watched(state: Path, camera: SecondHalf | Recording) -> Iterator[list[AuditE
     """Run the real reader and controller on a recording; give the events it wrote."""
     events: list[AuditEvent] = []
     with simulated_controller(state) as socket:
-        installation = Installation(Settings(), state, None).with_controller(socket)
+        settings = Settings(liveness=LivenessSettings(commissioned="skipped"))
+        installation = Installation(settings, state, None).with_controller(socket)
         service = Service(installation, camera, Hooks(on_event=events.append))
         service.link.connect(5.0)
         service.run()

@@ -72,6 +72,7 @@ def _stage(output: Path, console: Console) -> Iterator[tuple[Installation, Atten
         installation = _installation(state, broker)
         socket = closing.enter_context(simulated_controller(installation.state))
         console.print("controller: a process of its own, with a simulated lock", highlight=False)
+        console.print("liveness: commissioning is skipped, so a face alone opens", highlight=False)
         yield installation.with_controller(socket), closing.enter_context(_attendant(installation))
 
 
@@ -80,6 +81,7 @@ def _installation(state: Path, broker: PrivateBroker) -> Installation:
         {
             "device": {"id": "demo", "door": "front"},
             "camera": {"source": "simulated"},
+            "liveness": {"commissioned": "skipped"},  # a demo has no installer who could try attacks
             "door": {"unlock_s": 2.0},
             "mqtt": broker.settings,
         }

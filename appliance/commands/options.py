@@ -45,6 +45,16 @@ class Installation:
         return self.state / "clients.db"
 
     @property
+    def commissioning_file(self) -> Path:
+        """The signed result of trying the liveness at this door."""
+        return self.state / "commissioning.json"
+
+    @property
+    def device_key_file(self) -> Path:
+        """The private key that this device signs its own results with."""
+        return self.state / "device.key"
+
+    @property
     def controller_socket(self) -> Path:
         """The Unix socket on which the controller listens."""
         return Path(self.settings.door.socket) if self.settings.door.socket else self.state / "controller.sock"

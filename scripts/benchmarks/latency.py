@@ -23,7 +23,7 @@ from appliance.pipeline import Pipeline
 from appliance.pipeline.embedding import fuse
 from appliance.pipeline.following import FollowingStages
 from appliance.pipeline.matching import operating_point
-from appliance.pipeline.policy import Rules, decide
+from appliance.pipeline.policy import configured, decide
 from appliance.pipeline.presentation import Presentations
 from appliance.records import Frame, GallerySnapshot, Grant, Pulse, frozen
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from appliance.config import Settings
     from appliance.pipeline import Step
+    from appliance.pipeline.policy import Rules
     from appliance.pipeline.reading import ModelStages
     from appliance.records import Observation, OperatingPoint, Presentation
 
@@ -207,13 +208,7 @@ def course(settings: Settings, stages: ModelStages, gallery: GallerySnapshot) ->
     """Return the way from frame to decision as the service lays it."""
     recognition = settings.recognition
     point = operating_point(stages.impostors, recognition.target_fpir, gallery.size, recognition.margin)
-    rules = Rules(
-        min_frames=recognition.min_frames,
-        intent_s=recognition.intent_s,
-        reading_s=recognition.reading_s,
-        min_bona_fide=settings.liveness.min_bona_fide,
-        face_only=True,
-    )
+    rules = configured(settings, face_only=True)
     return Course(settings, stages, gallery, point, rules)
 
 

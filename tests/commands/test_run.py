@@ -184,7 +184,9 @@ def test_reader_killed_while_unlocked_leaves_the_door_locked(tmp_path: Path) -> 
         "person", "add", "Ada", "--photo", FACES / "astronaut.png", "--consent-by", "Ada", "--state", tmp_path
     )
     assert added.returncode == 0, added.stderr
-    (tmp_path / "appliance.toml").write_text(f'[door]\nsocket = "{_short(tmp_path)}"\n')
+    (tmp_path / "appliance.toml").write_text(
+        f'[door]\nsocket = "{_short(tmp_path)}"\n[liveness]\ncommissioned = "skipped"\n'
+    )
     options = ["--config", str(tmp_path / "appliance.toml"), "--state", str(tmp_path)]
     observer = SimulatedDoorObserver(tmp_path / "simulated-door")
     base = [sys.executable, "-m", "appliance"]
