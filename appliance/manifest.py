@@ -5,11 +5,15 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from appliance.errors import ModelError
+from appliance.tail import Tail
+
+if TYPE_CHECKING:
+    from appliance.config import RecognitionSettings
 
 SHIPPED = Path(__file__).resolve().parents[1] / "models"
 
@@ -39,6 +43,11 @@ class Impostors(_Entry):
     tail_fmr: Annotated[float, Field(gt=0, lt=1)]  # share of comparisons at or above tail_start
     tail_scale: Annotated[float, Field(gt=0, lt=1)]  # cosine
     tail_scale_ci95: tuple[float, float]
+
+    @property
+    def tail(self) -> Tail:
+        """The fit itself."""
+        return Tail(self.tail_start, self.tail_fmr, self.tail_scale)
 
 
 class Measured(BaseModel):
@@ -98,6 +107,16 @@ class Manifest(_Entry):
             if entry.role == role and (entry.file == f"{file_stem}.tflite" if file_stem else entry.default):
                 return entry
         raise ModelError(f"models/manifest.toml has no {role} {file_stem or 'marked default'}")
+
+
+def folder_of(recognition: RecognitionSettings) -> Path:
+    """Return where the installer keeps the models."""
+    return Path(recognition.models) if recognition.models else SHIPPED
+
+
+def embedder(recognition: RecognitionSettings) -> ModelEntry:
+    """Return the embedder that the installer chose, without loading it. Raises ModelError."""
+    return read(folder_of(recognition)).entry("embedder", f"face_embedder_{recognition.embedder}")
 
 
 def read(folder: Path = SHIPPED) -> Manifest:

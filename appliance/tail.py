@@ -34,6 +34,10 @@ class Tail:
         """Return the cosine at which the fit has this false-match rate, which is at most its own `fmr`."""
         return self.start + self.scale * math.log(self.fmr / fmr)
 
+    def rate(self, cosine: float) -> float:
+        """Return the fit's false-match rate at a cosine, which is at least its own `start`."""
+        return self.fmr * math.exp((self.start - cosine) / self.scale)
+
 
 class Measured:
     """The highest of `total` comparisons, each with a weight; the rest are known only to be lower."""

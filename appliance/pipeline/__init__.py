@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from appliance.pipeline.matching import search
+from appliance.pipeline.matching import Rivals, search
 from appliance.pipeline.policy import Rules, decide
 from appliance.records import Grade, Grant, Observation, Wait
 
@@ -76,6 +76,7 @@ class Pipeline:
         self._beside = beside
         self._presentations = presentations
         self._rules = rules
+        self._rivals = Rivals()
 
     def step(self, frame: Frame, gallery: GallerySnapshot, point: OperatingPoint) -> Step:
         """Return what this frame adds: nobody, a visit that needs more frames, or a decision."""
@@ -84,7 +85,7 @@ class Pipeline:
             self._presentations.nobody(frame.captured_at_s)
             return Step((), None, (), Wait())
         presentation = self._presentations.observe(self._observe(frame, faces))
-        candidates = search(presentation.probe, gallery)
+        candidates = self._rivals.named(search(presentation.probe, gallery), gallery, point.threshold)
         return Step(faces, presentation, candidates, decide(presentation, candidates, point, self._rules))
 
     def conclude(self, last: Step, point: OperatingPoint) -> Step:

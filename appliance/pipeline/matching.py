@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from appliance.errors import ModelMismatchError
 from appliance.records import Candidate, Embedding, GallerySnapshot, OperatingPoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -118,17 +119,83 @@ def _candidates(near: list[tuple[int, float, str]], gallery: GallerySnapshot) ->
     return tuple(best.values())
 
 
-def operating_point(impostors: Impostors | None, target_fpir: float, size: int, margin: float) -> OperatingPoint:
+class Rivals:
+    """Each person's nearest rival, looked up when it is first needed and again after every change of the gallery."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Candidate | None] = {}
+        self._of = ("", -1)  # model and revision of the gallery that it is known of
+
+    def named(
+        self, candidates: tuple[Candidate, ...], gallery: GallerySnapshot, threshold: float
+    ) -> tuple[Candidate, ...]:
+        """Return the candidates, the first with its rival where it reaches the threshold; others are not asked for."""
+        if not candidates or not candidates[0].similarity >= threshold:
+            return candidates
+        rival = self.of(candidates[0].person_id, gallery)
+        nearest = -1.0 if rival is None else rival.similarity
+        return (replace(candidates[0], rival=nearest), *candidates[1:])
+
+    def of(self, person_id: str, gallery: GallerySnapshot) -> Candidate | None:
+        """Return who else is most alike to any reference of the person, exactly; None for nobody."""
+        if self._of != (gallery.model_id, gallery.revision):
+            self._known, self._of = {}, (gallery.model_id, gallery.revision)
+        if person_id not in self._known:
+            self._known[person_id] = nearest_rival(references_of(person_id, gallery), person_id, gallery)
+        return self._known[person_id]
+
+
+def references_of(person_id: str, gallery: GallerySnapshot) -> list[Embedding]:
+    """Return the person's references, by age; [] for somebody who has none."""
+    rows = np.array([row for row, owner in enumerate(gallery.person_ids) if owner == person_id], np.int64)
+    exact = gallery.matrix[rows] if gallery.index is None else gallery.index.at(rows)
+    return [Embedding(row, gallery.model_id) for row in np.ascontiguousarray(exact)]
+
+
+def nearest_rival(references: Sequence[Embedding], person_id: str, gallery: GallerySnapshot) -> Candidate | None:
+    """Return whoever but this person is most alike to any of the references; None for nobody."""
+    found = [one for reference in references for one in search(reference, gallery) if one.person_id != person_id]
+    return max(found, key=lambda one: one.similarity, default=None)
+
+
+def in_words(similarity: float, impostors: Impostors | None) -> str:
+    """Return what a similarity of two photographs means, as how often strangers come this near."""
+    if impostors is None or not -1 <= similarity <= UTMOST:  # this way round, NaN means nothing
+        return "how often a stranger comes this near was never measured"
+    if similarity < impostors.tail_start:
+        return f"a stranger comes this near more often than once in {_rounded(1 / impostors.tail_fmr)} comparisons"
+    # Beyond one in what was compared the fit is a guess; what was measured is said, and no more.
+    once_in = 1 / impostors.tail.rate(similarity)
+    if once_in > impostors.comparisons:
+        return f"a stranger comes this near less than once in {_rounded(impostors.comparisons)} comparisons"
+    return f"a stranger comes this near about once in {_rounded(once_in)} comparisons"
+
+
+def _rounded(count: float) -> str:
+    """Return two significant digits, such as 12,000."""
+    digits = max(0, math.floor(math.log10(count)) - 1)
+    return f"{round(count / 10**digits) * 10**digits:,}"
+
+
+def operating_point(
+    impostors: Impostors | None, target_fpir: float, size: int, margin: float, own: Impostors | None = None
+) -> OperatingPoint:
     """Return the threshold at which a stranger matches any of `size` references with chance `target_fpir`.
 
     FPIR = 1 - (1 - FMR)^N gives the false-match rate that one comparison may have; the measured impostor
-    tail gives the cosine for it. Never falls as `size` grows. Without a measurement nobody can be matched.
+    tail gives the cosine for it, and the installation's `own` tail can only raise it. Never falls as `size` grows.
+    Without a measurement of the model nobody can be matched.
     """
     if impostors is None:
         return OperatingPoint(math.inf, margin, target_fpir, size, "no impostor distribution was measured")
     # log1p and expm1 keep the digits that 1 - (1 - x)^(1/N) loses for a large gallery
     fmr = -math.expm1(math.log1p(-target_fpir) / max(size, 1))
-    excess = max(0.0, math.log(impostors.tail_fmr / fmr))
-    threshold = impostors.tail_start + impostors.tail_scale * excess
-    source = f"FMR {fmr:.2g} from {impostors.comparisons} impostor comparisons of {impostors.data}"
+    measured = [impostors] if own is None else [impostors, own]
+    threshold, rests_on = max(((_cosine(one, fmr), one) for one in measured), key=lambda found: found[0])
+    source = f"FMR {fmr:.2g} from {rests_on.comparisons} impostor comparisons of {rests_on.data}"
     return OperatingPoint(threshold, margin, target_fpir, size, source)
+
+
+def _cosine(impostors: Impostors, fmr: float) -> float:
+    """Return the cosine of a false-match rate; of one above the tail's, where the tail begins."""
+    return impostors.tail.threshold(min(fmr, impostors.tail_fmr))

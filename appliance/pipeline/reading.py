@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance import manifest
@@ -29,10 +28,10 @@ class ModelStages:
 
     def __init__(self, settings: Settings) -> None:
         recognition = settings.recognition
-        folder = Path(recognition.models) if recognition.models else manifest.SHIPPED
+        folder = manifest.folder_of(recognition)
         shipped = manifest.read(folder)
         detector = shipped.entry("detector" if recognition.detector == "short" else "detector_full_range")
-        embedder = shipped.entry("embedder", f"face_embedder_{recognition.embedder}")
+        embedder = manifest.embedder(recognition)
         self.detect = Detection(load_model(detector, folder)).detect
         alignment = Alignment(load_model(shipped.entry("landmarks"), folder))
         self.align = alignment.align
@@ -42,6 +41,7 @@ class ModelStages:
         self.score = PresentationAttackDetection(liveness, settings.liveness.min_face_px).score
         self.embedder = Embedder(load_model(embedder, folder))
         self.embed = self.embedder.embed
+        self.measured = embedder.measured
         self.impostors: Impostors | None = embedder.measured.visits or embedder.measured.impostors
 
     def template(self, frame: Frame, face: FaceDetection) -> Embedding | None:

@@ -13,18 +13,29 @@ from hypothesis import settings as trials
 from hypothesis import strategies as st
 
 from appliance import manifest
+from appliance.contract import Reason
 from appliance.drivers.faiss_index import PackedRows
 from appliance.errors import ModelMismatchError
 from appliance.manifest import Impostors
 from appliance.pipeline.embedding import unit
-from appliance.pipeline.matching import MAX_CANDIDATES, operating_point, search
-from appliance.records import Candidate, Embedding, GallerySnapshot, frozen
+from appliance.pipeline.matching import (
+    MAX_CANDIDATES,
+    Rivals,
+    in_words,
+    operating_point,
+    search,
+)
+from appliance.pipeline.policy import Rules, decide
+from appliance.pipeline.presentation import Presentations
+from appliance.records import Candidate, Embedding, GallerySnapshot, Grant, Presentation, Refer, frozen
+from tests.pipeline.faces import live_walk, observation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MODEL = "m"
 DIMENSION = 16
+RULES = Rules(min_frames=3, intent_s=0.3, reading_s=4.0, min_bona_fide=0.5, face_only=True)
 SIZES = [0, 1, 2, 31, 32, 33, 1000]
 IMPOSTORS = Impostors(
     data="made up", comparisons=1000, tail_start=0.3, tail_fmr=1e-3, tail_scale=0.03, tail_scale_ci95=(0.02, 0.04)
@@ -213,19 +224,140 @@ def test_candidates_fall_in_similarity() -> None:
         assert isinstance(found[0], Candidate)
 
 
+def test_rival_is_the_nearest_other_person_to_any_reference() -> None:
+    """B10: whichever of two references is the nearer to somebody else, that somebody is the rival, exactly."""
+    rows = np.stack([probe_of(1.0).vector, probe_of(0.0, 1.0).vector, probe_of(0.6, 0.0, 0.8).vector])
+    gallery = gallery_of(np.vstack([rows, probe_of(0.0, 0.9, 0.1).vector]), ["ada", "ada", "bo", "cy"])
+    for one in (gallery, packing(gallery)):
+        rival = Rivals().of("ada", one)
+        assert rival is not None
+        assert rival.person_id == "cy"
+        assert rival.similarity == pytest.approx(0.9 / math.hypot(0.9, 0.1))
+    assert Rivals().of("ada", gallery_of(rows[:2], ["ada", "ada"])) is None
+
+
+def test_rivals_are_those_of_the_gallery_as_it_is() -> None:
+    """B10, C8: whoever is enrolled later is a rival from that revision on, and whoever is erased is none any more."""
+    rows = np.stack([probe_of(1.0).vector, probe_of(0.2, 1.0).vector, probe_of(1.0).vector])
+    alone, both = gallery_of(rows[:2], ["ada", "bo"]), replace(gallery_of(rows, ["ada", "bo", "eve"]), revision=2)
+    rivals = Rivals()
+    nearest = [
+        rivals.named(search(probe_of(1.0), one), one, 0.5)[0].rival
+        for one in (alone, both, replace(alone, revision=3), replace(gallery_of(rows[:1], ["ada"]), revision=4))
+    ]
+    assert nearest == [pytest.approx(0.2 / math.hypot(0.2, 1)), 1.0, pytest.approx(0.2 / math.hypot(0.2, 1)), -1.0]
+
+
+def test_rival_is_looked_up_for_who_may_be_let_in_alone() -> None:
+    """Below the threshold nobody's rival is asked for, and what was not looked up is no number that could grant."""
+    gallery = gallery_of(np.stack([probe_of(1.0).vector, probe_of(0.2, 1.0).vector]), ["ada", "bo"])
+    found = search(probe_of(1.0), gallery)
+    assert math.isnan(Rivals().named(found, gallery, 1.5)[0].rival)
+    assert Rivals().named((), gallery, 0.5) == ()
+
+
+@pytest.fixture(scope="module")
+def visit() -> Presentation:
+    """Give a visit of somebody live, read until the reading time was over."""
+    presentations = Presentations(RULES.reading_s)
+    for at_s, embedding in live_walk(62):
+        seen = presentations.observe(observation(at_s, embedding, 0.9))
+    return seen
+
+
+def test_people_who_are_not_alike_are_let_in_by_their_faces(visit: Presentation) -> None:
+    """The rule about rivals can be met: of two people who are not alike, each is granted."""
+    gallery = gallery_of(np.stack([probe_of(1.0).vector, probe_of(0.2, 1.0).vector]), ["ada", "bo"])
+    point = operating_point(IMPOSTORS, 1e-3, 2, 0.08)
+    for probe, person in ((probe_of(1.0, 0.1), "ada"), (probe_of(0.1, 1.0), "bo")):
+        candidates = Rivals().named(search(probe, gallery), gallery, point.threshold)
+        assert decide(visit, candidates, point, RULES) == Grant(person)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    towards=st.floats(0, 1),
+    kin=st.floats(0, 0.5),
+    noise=st.floats(0, 1.2),
+    asking=st.sampled_from([0, 1]),
+)
+@trials(max_examples=200, deadline=None)
+def test_sibling_is_never_taken_for_the_other(
+    visit: Presentation, seed: int, towards: float, kin: float, noise: float, *, asking: int
+) -> None:
+    """B10: a template moved any way from one person towards another is never accepted as the other, nor the reverse."""
+    random = np.random.default_rng(seed)
+    start, other, *apart = random.normal(size=(8, 512)) / math.sqrt(512)
+    other = kin * start + (1 - kin) * other
+    sibling = (1 - towards) * start / np.linalg.norm(start) + towards * other / np.linalg.norm(other)
+    rows = np.stack([sibling, other, *apart])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    people = ("sibling", "other", *"abcdef")
+    gallery = GallerySnapshot(frozen(rows.astype(np.float32)), people, people, MODEL, 1)
+    point = operating_point(IMPOSTORS, 1e-3, gallery.size, 0.08)
+    probe = unit(rows[asking] + noise / math.sqrt(512) * random.normal(size=512), MODEL)
+    candidates = Rivals().named(search(probe, gallery), gallery, point.threshold)
+    decision = decide(visit, candidates, point, RULES)
+    assert decision in (Grant(people[asking]), Refer(Reason.AMBIGUOUS_MATCH), Refer(Reason.UNKNOWN_FACE))
+    if float(rows[0] @ rows[1]) >= point.threshold - point.margin + 1e-6:
+        assert not isinstance(decision, Grant)
+
+
 TARGET = st.floats(1e-9, 0.1)
 SIZE = st.integers(0, 10_000_000)
 
 
-@given(target=TARGET, sizes=st.tuples(SIZE, SIZE))
+OWN = st.none() | st.builds(
+    Impostors,
+    data=st.just("this gallery"),
+    comparisons=st.just(30_000),
+    tail_start=st.floats(0.1, 0.6),
+    tail_fmr=st.floats(1e-4, 1e-2),
+    tail_scale=st.floats(0.001, 0.1),
+    tail_scale_ci95=st.just((0.001, 0.1)),
+)
+
+
+@given(target=TARGET, sizes=st.tuples(SIZE, SIZE), own=OWN)
 @trials(max_examples=300)
-def test_threshold_never_falls_as_the_gallery_grows(target: float, sizes: tuple[int, int]) -> None:
-    """More people never make it easier."""
-    few, many = sorted(sizes)
-    assert (
-        operating_point(IMPOSTORS, target, few, 0.1).threshold
-        <= operating_point(IMPOSTORS, target, many, 0.1).threshold
-    )
+def test_threshold_never_falls_as_the_gallery_grows(
+    target: float, sizes: tuple[int, int], own: Impostors | None
+) -> None:
+    """More people never make it easier, whatever the installation measured of its own gallery."""
+    few, many = (operating_point(IMPOSTORS, target, size, 0.1, own).threshold for size in sorted(sizes))
+    assert few <= many
+
+
+@given(target=TARGET, size=SIZE, own=OWN)
+@trials(max_examples=300)
+def test_own_measurement_only_raises_the_threshold(target: float, size: int, own: Impostors | None) -> None:
+    """An installation's own tail never lowers the shipped threshold, and the source names which of them decides."""
+    shipped, point = operating_point(IMPOSTORS, target, size, 0.1), operating_point(IMPOSTORS, target, size, 0.1, own)
+    assert point.threshold >= shipped.threshold
+    assert ("this gallery" in point.source) == (point.threshold > shipped.threshold)
+    assert operating_point(None, target, size, 0.1, own).threshold == math.inf
+
+
+@pytest.mark.parametrize(
+    ("similarity", "words"),
+    [
+        (-1.0, "more often than once in 1,000 comparisons"),
+        (0.2999, "more often than once in 1,000 comparisons"),
+        (0.3, "about once in 1,000 comparisons"),
+        (0.3 + 0.03 * math.log(12.34), "about once in 12,000 comparisons"),
+        (0.3 + 0.03 * math.log(999.0), "about once in 1,000,000 comparisons"),
+        (1.0, "less than once in 1,000,000 comparisons"),
+        (1.0000001, "less than once in 1,000,000 comparisons"),
+        (math.nan, "was never measured"),
+        (math.inf, "was never measured"),
+        (1.1, "was never measured"),
+    ],
+)
+def test_similarity_is_told_as_a_rate(similarity: float, words: str) -> None:
+    """B13: people are told how often strangers come so near, never a bare cosine, and no rarer than was measured."""
+    measured = IMPOSTORS.model_copy(update={"comparisons": 1_000_000})
+    assert words in in_words(similarity, measured)
+    assert in_words(similarity, None) == "how often a stranger comes this near was never measured"
 
 
 @given(targets=st.tuples(TARGET, TARGET), size=SIZE)

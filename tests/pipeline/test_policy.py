@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 RULES = Rules(min_frames=3, intent_s=0.3, reading_s=4.0, min_bona_fide=0.5, face_only=True)
 POINT = OperatingPoint(0.5, 0.1, 1e-3, 2, "a test")
-ADA, BO = Candidate("ada", "r1", 0.8), Candidate("bo", "r2", 0.3)
+ADA, BO = Candidate("ada", "r1", 0.8, rival=0.3), Candidate("bo", "r2", 0.3)
 
 NUMBER = st.one_of(
     st.floats(-1.5, 1.5), st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 0.5, 0.499999, 1.0, 1e9, -1e9])
 )
-CANDIDATE = st.builds(Candidate, st.sampled_from(["ada", "bo", "cy"]), st.just("r"), NUMBER)
+CANDIDATE = st.builds(Candidate, st.sampled_from(["ada", "bo", "cy"]), st.just("r"), NUMBER, NUMBER)
 
 
 def visit(frames: int = 10, bona_fide: float = 0.9, others: int = 0) -> Presentation:
@@ -93,7 +93,9 @@ def test_grant_means_that_everything_was_there(
     assert candidates[0].person_id == decision.person_id
     assert candidates[0].similarity >= point.threshold
     assert math.isfinite(candidates[0].similarity)
-    assert all(candidates[0].similarity - rival.similarity >= point.margin for rival in candidates[1:2])
+    assert all(candidates[0].similarity - other.similarity >= point.margin for other in candidates[1:2])
+    assert all(candidates[0].similarity > other.similarity for other in candidates[1:2])
+    assert candidates[0].rival < point.threshold - point.margin
     assert seen.latest.embedding is not None
     assert seen.latest.liveness is not None
     assert not any(one.others for one in seen.evidence[-RULES.min_frames :])
@@ -122,6 +124,7 @@ def test_number_that_is_none_is_refused_everywhere(bad: float) -> None:
         (replace(sound, read_span_s=math.nan), [ADA, BO], POINT),
         (sound, [replace(ADA, similarity=bad), BO], POINT),
         (sound, [ADA, replace(BO, similarity=math.nan)], POINT),
+        (sound, [replace(ADA, rival=abs(bad)), BO], POINT),
         (sound, [ADA, BO], replace(POINT, threshold=abs(bad))),
         (sound, [ADA, BO], replace(POINT, margin=abs(bad))),
     ]:
@@ -199,6 +202,20 @@ def test_two_alike_people_are_referred() -> None:
         both = [ADA, replace(BO, similarity=rival)]
         assert isinstance(decide(visit(), both, POINT, RULES), Wait)
         assert decide(visit(62), both, POINT, RULES) == Refer(Reason.AMBIGUOUS_MATCH)
+
+
+@pytest.mark.parametrize("rival", [0.4, 0.401, 0.8, 1.0, math.nan])
+def test_person_with_a_look_alike_is_referred_at_once(rival: float) -> None:
+    """B10: a face alone never opens for somebody whose rival comes within the margin of the threshold."""
+    twin = replace(ADA, similarity=0.99, rival=rival)
+    assert decide(visit(), [twin, BO], POINT, RULES) == Refer(Reason.AMBIGUOUS_MATCH)
+    assert decide(visit(), [replace(twin, rival=0.399), BO], POINT, RULES) == Grant("ada")
+
+
+def test_tie_is_referred_even_without_a_margin() -> None:
+    """C13: where the installer asks for no margin, two who are exactly as alike are still a human's question."""
+    tie = [ADA, replace(BO, similarity=ADA.similarity)]
+    assert decide(visit(62), tie, replace(POINT, margin=0.0), RULES) == Refer(Reason.AMBIGUOUS_MATCH)
 
 
 def test_second_face_is_asked_to_wait() -> None:
