@@ -16,6 +16,7 @@ import numpy as np
 from appliance.pipeline.cues import cues
 from appliance.pipeline.embedding import fuse
 from appliance.pipeline.motion import MotionWatch
+from appliance.pipeline.repeats import RepeatWatch
 from appliance.records import Embedding, Evidence, Grade, Observation, Presentation
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class _Track:
     evidence: deque[Evidence]
     latest: Observation
     motion: MotionWatch = field(default_factory=MotionWatch)
+    repeats: RepeatWatch = field(default_factory=RepeatWatch)
     probe: Embedding | None = None
 
 
@@ -56,6 +58,7 @@ class Presentations:
         track = self._track
         track.latest = seen
         motion = track.motion.observe(seen.frame, seen.detection, seen.geometry.landmarks)
+        track.repeats.observe(seen.frame.captured_at_s, seen.geometry.landmarks)
         track.evidence.append(_evidence(seen, motion))
         while track.evidence[0].captured_at_s < seen.frame.captured_at_s - self._window_s:
             track.evidence.popleft()  # a visit is judged by what was seen lately, all of it within the window
@@ -142,7 +145,7 @@ def _presentation(track: _Track) -> Presentation:
         latest=track.latest,
         probe=track.probe,
         bona_fide=float(np.median(scores)) if scores else float("nan"),
-        cues=cues(track.evidence),
+        cues=cues(track.evidence, repeats=track.repeats.found),
         frames_read=len(read),
         read_span_s=read[-1].captured_at_s - read[0].captured_at_s if read else 0.0,
     )
