@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,62 +15,31 @@ from appliance.config import CameraSettings, Settings
 from appliance.drivers.opencv import Recording
 from appliance.drivers.scene import Scene, Visit
 from appliance.drivers.simulated import Script, SimulatedCamera
-from appliance.pipeline import Pipeline, near
-from appliance.pipeline.cues import STATIC_FRAMES, STATIC_WINDOW_S, static_cues, wander
-from appliance.pipeline.policy import Rules
-from appliance.pipeline.presentation import Presentations
-from appliance.pipeline.reading import ModelStages
-from appliance.records import (
-    Cue,
-    Deny,
-    Embedding,
-    Evidence,
-    Frame,
-    GallerySnapshot,
-    Grade,
-    Grant,
-    Liveness,
-    OperatingPoint,
+from appliance.pipeline import near
+from appliance.pipeline.cues import (
+    CARRIED_MOMENTS,
+    DEPTH_MEMORY_S,
+    STATIC_FRAMES,
+    STATIC_WINDOW_S,
+    carried_cues,
+    cues,
+    flat_cues,
+    shows_depth,
+    species_guess,
+    static_cues,
+    wander,
 )
-from tests.pipeline.faces import RATE, direction, frame, live_walk, noisy, placed, portrait, seen_face, still_print
+from appliance.pipeline.reading import ModelStages
+from appliance.records import Cue, Deny, Embedding, Evidence, GallerySnapshot, Grade, Grant, Motion, Species
+from tests.pipeline.faces import RATE, direction, frame, live_walk, noisy, seen_face, still_print
+from tests.pipeline.fooled import POINT, fooled, gallery_of, placed_portrait
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from appliance.drivers.camera import Camera
-    from appliance.pipeline import Stages
-    from appliance.records import FaceDetection, Geometry, Quality
 
 VIDEOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "video"
 PRINTS = 300  # presentations of a still print
 PRINT_FRAMES = 60  # each the whole reading time long
-
-
-class AlwaysLive:
-    """The shipped stages with the liveness score forced to 1: only cues over time are left."""
-
-    def __init__(self, stages: ModelStages) -> None:
-        self._stages = stages
-
-    def detect(self, frame: Frame) -> tuple[FaceDetection, ...]:
-        """As shipped."""
-        return self._stages.detect(frame)
-
-    def align(self, frame: Frame, face: FaceDetection) -> Geometry:
-        """As shipped."""
-        return self._stages.align(frame, face)
-
-    def assess(self, frame: Frame, face: FaceDetection, geometry: Geometry) -> Quality:
-        """As shipped."""
-        return self._stages.assess(frame, face, geometry)
-
-    def score(self, _frame: Frame, _face: FaceDetection) -> Liveness:
-        """Return 1, as a model would that has been fooled."""
-        return Liveness(1.0, "fooled")
-
-    def embed(self, crop: NDArray[np.uint8]) -> Embedding | None:
-        """As shipped."""
-        return self._stages.embed(crop)
 
 
 def evidence_of(walk: list[tuple[float, Embedding]]) -> list[Evidence]:
@@ -109,6 +79,79 @@ def test_still_person_is_only_delayed() -> None:
 def test_no_evidence_raises_no_cue() -> None:
     """An empty visit, and one in which nothing was read, say nothing: other rules keep the door shut."""
     assert static_cues([]) == ()
+
+
+def moving(*motions: Motion | None, rate: float = RATE) -> list[Evidence]:
+    """Return evidence of a face that moved so from frame to frame, its templates those of somebody alive."""
+    walk = [(number / rate, embedding) for number, (_, embedding) in enumerate(live_walk(len(motions)))]
+    return [replace(one, motion=motion) for one, motion in zip(evidence_of(walk), motions, strict=True)]
+
+
+PLANE = Motion(0.5, 40, 0.1, 0.02, 0.001)
+HEAD = Motion(0.5, 40, 0.1, 0.02, 0.006)
+LOST = Motion(0.5, 3, math.nan, math.nan, math.nan)
+
+
+def test_depth_is_asked_from_the_first_frame_on() -> None:
+    """B2: what has not left the plane yet is not granted, however soon; two moments of depth end it, one does not."""
+    unknown = Motion(0.0, 0, math.nan, math.nan, math.nan)
+    assert flat_cues(moving(unknown)) == (Cue.UNFOLLOWED,)
+    assert flat_cues(moving(unknown, PLANE, PLANE)) == (Cue.FLAT_INPUT,)
+    assert flat_cues(moving(unknown, PLANE, HEAD)) == (Cue.FLAT_INPUT,)
+    assert flat_cues(moving(unknown, HEAD, PLANE, HEAD)) == ()
+
+
+@pytest.mark.parametrize("rate", [5.0, 30.0])
+def test_depth_is_forgotten_in_time_not_in_frames(rate: float) -> None:
+    """H9, B7: what showed depth once has to show it again within two seconds, at 5 frames a second as at 30."""
+    flat_s = 3.0
+    evidence = moving(*[HEAD] * 5, *[PLANE] * round(flat_s * rate), rate=rate)
+    flagged = [bool(flat_cues(evidence[: count + 1])) for count in range(4, len(evidence))]
+    first = flagged.index(True)
+    assert first / rate == pytest.approx(DEPTH_MEMORY_S, abs=1.01 / rate)
+    assert all(flagged[first:])
+
+
+def test_still_person_passes_as_soon_as_they_move() -> None:
+    """B9: somebody who held still for a minute is free of the cue with their second moment of depth."""
+    evidence = moving(*[PLANE] * 900, HEAD, HEAD)
+    assert flat_cues(evidence[:-1]) == (Cue.FLAT_INPUT,)
+    assert flat_cues(evidence) == ()
+
+
+def test_depth_is_weighed_against_how_far_the_plane_leaned() -> None:
+    """B2: a print that leans is followed less well, so that more is asked of it; NaN and nonsense show no depth."""
+    assert shows_depth(replace(PLANE, off_plane=0.004, tilt=0.02))
+    assert not shows_depth(replace(PLANE, off_plane=0.004, tilt=0.1))
+    for wrong in (math.nan, math.inf, 0.2):
+        assert not shows_depth(replace(HEAD, off_plane=wrong))
+        assert not shows_depth(replace(HEAD, tilt=wrong))
+
+
+def test_points_that_cannot_be_followed_are_a_doubt() -> None:
+    """In the dark the points are lost: neither depth nor a plane is claimed, and nobody is let in for it."""
+    assert flat_cues(moving(*[LOST] * 30)) == (Cue.UNFOLLOWED,)
+    assert flat_cues(moving(*[LOST] * 30, PLANE)) == (Cue.FLAT_INPUT,)
+    assert flat_cues(moving(None, None)) == ()
+
+
+def test_room_that_moves_along_is_never_out_voted() -> None:
+    """B3: a background carried on two sides stays a sign of attack, however much depth is shown before and after."""
+    carried = replace(HEAD, carried=2)
+    evidence = moving(*[HEAD] * 20, *[carried] * CARRIED_MOMENTS, *[HEAD] * 20)
+    assert cues(evidence[: 20 + CARRIED_MOMENTS - 1]) == ()
+    for count in range(20 + CARRIED_MOMENTS, len(evidence) + 1):
+        assert cues(evidence[:count]) == (Cue.CARRIED_BACKGROUND,)
+    assert carried_cues(moving(*[replace(HEAD, carried=1)] * 30)) == ()
+
+
+def test_species_is_guessed_from_what_was_seen() -> None:
+    """A picture that moves is on a screen, one that does not is a print; without a sign there is no guess."""
+    assert species_guess(cues(moving(*[HEAD] * 20), repeats=True)) is Species.SCREEN
+    assert species_guess((Cue.CARRIED_BACKGROUND,)) is Species.SCREEN
+    assert species_guess((Cue.FLAT_INPUT, Cue.CARRIED_BACKGROUND)) is Species.PRINT
+    assert species_guess((Cue.STATIC_INPUT,)) is Species.PRINT
+    assert species_guess(()) is Species.UNKNOWN
 
 
 @cache
@@ -194,28 +237,6 @@ def test_living_people_are_never_long_static(stages: ModelStages, name: str, wit
     waits = static_waits_s(stages, recording, frames=150)
     assert waits
     assert max(waits) <= within_s
-
-
-POINT = OperatingPoint(0.5, 0.08, 1e-3, 1, "a test")
-
-
-def placed_portrait(face: str) -> NDArray[np.uint8]:
-    """Return a picture in which the portrait can be read."""
-    return portrait(face) if face == "official" else placed(150, (320, 240))
-
-
-def gallery_of(stages: ModelStages, picture: NDArray[np.uint8]) -> GallerySnapshot:
-    """Return a gallery that holds the one face in the picture."""
-    (face,) = stages.detect(frame(picture))
-    embedding = stages.embed(stages.align(frame(picture), face).crop)
-    assert embedding is not None
-    return GallerySnapshot(embedding.vector[np.newaxis], ("ada",), ("r1",), embedding.model_id, 1)
-
-
-def fooled(stages: ModelStages) -> Pipeline:
-    """Return the pipeline with a liveness model that calls everything live."""
-    always: Stages = AlwaysLive(stages)
-    return Pipeline(always, Presentations(4.0), Rules(3, 0.3, 4.0, 0.5, face_only=True))
 
 
 def granted_after_s(stages: ModelStages, camera: Camera, gallery: GallerySnapshot) -> float:
