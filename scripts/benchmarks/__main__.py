@@ -135,6 +135,18 @@ def matching(sizes: tuple[int, ...], *, probes: int, near: int, reload: tuple[in
     bench.run(sizes or (1_000, 10_000, 100_000, 1_000_000), probes=probes, near=near, reload=reload)
 
 
+@root.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--video-dir", "recordings", type=FOLDER, help="Recordings, live and replayed, that manifest.csv lists.")
+@click.option("--frames", type=click.IntRange(2, 100_000), default=100, show_default=True, help="Frames timed.")
+@click.option("--pairs", type=click.IntRange(2), default=300, show_default=True, help="Pairs of FOLDER, of each kind.")
+def peers(folder: Path, recordings: Path | None, *, frames: int, pairs: int) -> None:
+    """Set the shipped pipeline beside face_recognition (dlib) and human (WebAssembly), by turns on the same frames."""
+    from .peers import bench  # noqa: PLC0415
+
+    bench.run(folder, recordings, frames=frames, pairs=pairs)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when measured; else say why in one line and return 2 for a wrong path, file or option, 3 for a model."""
     try:
