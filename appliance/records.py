@@ -152,7 +152,7 @@ class RowIndex(Protocol):
     """The templates of a large gallery, in little memory and quick to search. A value: a change gives another."""
 
     def nearest(self, vector: NDArray[np.float32], count: int, /) -> tuple[NDArray[np.int64], float]:
-        """Return about the `count` rows most alike, unordered, and how much alike any other row is at most.
+        """Return the rows most alike, roughly `count`, unordered, and how much alike any other row is at most.
 
         That is -inf where every row is returned.
         """

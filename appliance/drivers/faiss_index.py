@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MIN_ROWS = 3000  # below this the whole product is as quick, and a small door never loads the library
 BLOCK_ROWS = 16384  # a change copies the blocks it touches, 16 MB at most; a search pays about 10 us a block
+MOST_SHORTLISTS = 8  # what is kept of many blocks, in shortlists of one
 _SLACK = 1.002  # rows and probes are of unit length to 1e-3
 
 
@@ -87,7 +88,7 @@ class PackedRows:
         self._ends = np.cumsum([0, *(block.index.ntotal for block in self._blocks)])
 
     def nearest(self, vector: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], float]:
-        """Return about the `count` rows most alike, unordered, and how much alike any other row is at most."""
+        """Return `count` rows or more, the most alike as one byte tells, and how much alike any other is at most."""
         # Whole numbers, as one of faiss's kernels cuts the fraction off and another does not: so every score is
         # exact, and what rounding the probe costs is part of the bound.
         scale = 127 / float(np.abs(vector).max())
@@ -105,11 +106,14 @@ class PackedRows:
         if len(found) == 1:
             return found[0], bound
         rows, coarse = np.concatenate(found), np.concatenate(scores)
-        if rows.size <= count:
+        # Of many blocks more is kept than of one: the more rows there are, the closer stand the best of them, and to
+        # be unsure costs a second search of all blocks.
+        most = count * min(len(found), MOST_SHORTLISTS)
+        if rows.size <= most:
             return rows, bound
-        order = np.argpartition(-coarse, count)
+        order = np.argpartition(-coarse, most)
         error = max(self._error(block, probe_error) for block in self._blocks)
-        return rows[order[:count]], max(bound, float(coarse[order[count]]) * unit + error)
+        return rows[order[:most]], max(bound, float(coarse[order[most]]) * unit + error)
 
     @staticmethod
     def _error(block: _Block, probe_error: float) -> float:
