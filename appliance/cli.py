@@ -16,6 +16,7 @@ COMMANDS = {
     "run": "appliance.commands.run",
     "controller": "appliance.commands.controller",
     "check": "appliance.commands.check",
+    "commission": "appliance.commands.commission",
     "person": "appliance.commands.person",
     "audit": "appliance.commands.audit",
     "attendant": "appliance.commands.attendant",

@@ -10,6 +10,7 @@ import click
 
 from appliance.audit import AuditLog
 from appliance.commands.options import Installation, with_installation
+from appliance.commissioning.clearance import clearance
 from appliance.door.link import ControllerLink
 from appliance.drivers.camera import open_camera
 from appliance.errors import ApplianceError, CameraError, HardwareError, RefusedError
@@ -26,7 +27,10 @@ BUILT = datetime(2026, 11, 1, tzinfo=UTC)  # a clock before this has never been 
 @click.option("--edge", "edges", multiple=True, help="Check this one only; may be given again.")
 @with_installation
 def check(installation: Installation, edges: tuple[str, ...]) -> None:
-    """Try the models, camera, gallery, audit log, controller, broker and clock; exit 3 where one of them fails."""
+    """Try the models, camera, gallery, audit log, controller, broker, clock and liveness; exit 3 where one fails.
+
+    Exit 1 where all that is amiss is that something was not allowed, such as that a face alone opens.
+    """
     unknown = sorted(set(edges) - set(EDGES))
     if unknown:
         raise click.UsageError(f"--edge is {unknown[0]!r}; allowed are {', '.join(EDGES)}")
@@ -107,6 +111,13 @@ def _clock(_installation: Installation) -> str:
     return f"{now:%Y-%m-%d %H:%M} UTC, {time.tzname[0]} here"
 
 
+def _liveness(installation: Installation) -> str:
+    cleared = clearance(installation)
+    if not cleared.face_only:
+        raise RefusedError(cleared.words)
+    return cleared.words
+
+
 EDGES: dict[str, Callable[[Installation], str]] = {
     "models": _models,
     "camera": _camera,
@@ -115,4 +126,5 @@ EDGES: dict[str, Callable[[Installation], str]] = {
     "controller": _controller,
     "broker": _broker,
     "clock": _clock,
+    "liveness": _liveness,
 }

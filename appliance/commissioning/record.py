@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from appliance.config import Settings
 
 MAX_BYTES = 4 * 1024 * 1024  # ten thousand presentations
+RECORDINGS = "recordings:"  # in the place of a camera's source; no camera can have this name
 _UNSIGNED = ""
 _V4L2 = Path("/sys/class/video4linux")
 

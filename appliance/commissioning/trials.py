@@ -63,7 +63,7 @@ class Trial(BaseModel):
     read: bool  # whether enough frames showed a face that is near enough to be judged
     median: Score | None  # bona fide, over the frames of the last moment; None where nothing was read
     scores: tuple[Score, ...]  # bona fide, of each frame, to three digits
-    cues: tuple[Word, ...]  # signs of an attack that were seen at any time
+    cues: tuple[Word, ...]  # signs of an attack, and doubts, that stood at the end
     seconds: Annotated[float, Field(ge=0)]  # from the first face to the end of the trial
 
     def outcome(self, threshold: float) -> Outcome:
@@ -118,7 +118,7 @@ class _Course:
         self._passes_up_to: float | None = None
         self._refused: Reason | None = None
         self._scores: list[float] = []
-        self._cues: dict[str, None] = {}
+        self._cues: tuple[str, ...] = ()
         self.began_s: float | None = None  # time of the first frame with a face
         self.over = False
 
@@ -148,7 +148,7 @@ class _Course:
         if seen.frames_read >= self._recognition.min_frames and seen.read_span_s >= self._recognition.intent_s:
             self._read = self._near >= self._recognition.min_frames
         self._median = seen.bona_fide
-        self._cues |= dict.fromkeys(cue.value for cue in seen.cues)
+        self._cues = tuple(cue.value for cue in seen.cues)
 
     def trial(self, species: str) -> Trial:
         """Return what it came to."""
@@ -159,6 +159,6 @@ class _Course:
             read=self._read,
             median=self._median if 0 <= self._median <= 1 else None,
             scores=tuple(self._scores),
-            cues=tuple(self._cues),
+            cues=self._cues,
             seconds=0.0 if self.began_s is None else round(self._seen_s - self.began_s, 2),
         )
