@@ -19,6 +19,7 @@ import numpy as np
 from appliance.drivers.faiss_index import indexed
 from appliance.drivers.scene import Renderer, Visit
 from appliance.errors import UsageError
+from appliance.fixed_point import rounded
 from appliance.pipeline import Pipeline
 from appliance.pipeline.embedding import fuse
 from appliance.pipeline.following import FollowingStages
@@ -190,7 +191,8 @@ def gallery_of(pictures: list[NDArray[np.uint8]], stages: ModelStages, size: int
     others = np.random.default_rng(1).normal(size=(size, stages.embedder.dimension)).astype(np.float32)
     others /= np.linalg.norm(others, axis=1, keepdims=True)
     ids = (*(f"person-{number}" for number in range(size)), PERSON)
-    return indexed(GallerySnapshot(frozen(np.vstack([others, person.vector])), ids, ids, person.model_id, 1))
+    rows = frozen(rounded(np.vstack([others, person.vector])))  # as they would be enrolled
+    return indexed(GallerySnapshot(rows, ids, ids, person.model_id, 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
