@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,25 +57,15 @@ def run(folder: Path, recordings: Path | None, *, frames: int, pairs: int) -> No
     _show_speed(names, speed, frames)
     _show_accuracy(names, accuracy, answers, len(folds))
     _show_photographs(outcomes, settings.liveness.min_bona_fide)
-    report.finish(
-        {
-            "bench": "peers",
-            "frames": frames,
-            "pairs_a_side": pairs,
-            "contestants": {
-                one.program.name: {"packages": one.program.packages, "licences": one.program.licences}
-                | figures
-                | _accuracy_line(rate, found)
-                for one, figures, rate, found in zip(contestants, speed, accuracy, answers, strict=True)
-            },
-            "photographs": [
-                {key: value for key, value in asdict(one).items() if key != "showing"}
-                | {"name": one.showing.name, "bona_fide": one.showing.bona_fide}
-                for one in outcomes
-            ],
-            "models": report.models(settings),
-        }
-    )
+    line: dict[str, Any] = {"bench": "peers", "frames": frames, "pairs_a_side": pairs}
+    line["contestants"] = {
+        one.program.name: {"packages": one.program.packages, "licences": one.program.licences}
+        | figures
+        | _accuracy_line(rate, found)
+        for one, figures, rate, found in zip(contestants, speed, accuracy, answers, strict=True)
+    }
+    line["photographs"] = [_photograph_line(one) for one in outcomes]
+    report.finish(line | {"models": report.models(settings)})
 
 
 def progress(items: Sequence[Any], what: str) -> Any:  # noqa: ANN401 - as many kinds as there are lists
@@ -175,6 +164,18 @@ def _accuracy_line(rate: Rate, answers: Answers) -> dict[str, Any]:
         "n_pairs": rate.n,
         "n_images": len(answers),
         "missed_faces": _missed(answers),
+    }
+
+
+def _photograph_line(outcome: photographs.Outcome) -> dict[str, Any]:
+    return {
+        "shown": outcome.showing.name,
+        "bona_fide": outcome.showing.bona_fide,
+        "visits": outcome.attempts,
+        "opened": outcome.opened,
+        "frames": outcome.frames,
+        "ours_bona_fide": outcome.ours,
+        "human_bona_fide": outcome.human,
     }
 
 

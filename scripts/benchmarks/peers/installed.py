@@ -90,12 +90,22 @@ def dlib_environment(folder: Path) -> Path:
     python = folder / "bin" / "python"
     content = "".join(lock.read_text(encoding="utf-8") for lock in PIP_LOCKS)
     if not _stamped(folder, content):
-        _run((sys.executable, "-m", "venv", "--clear", str(folder)), "an environment for face_recognition", ROOT)
-        install = (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes")
+        environment = (sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder))
+        _run(environment, "an environment for face_recognition", ROOT)
+        pip = (
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            str(python),
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        )
         for lock in PIP_LOCKS:
             # The models come as source: without isolation, the setuptools that builds them is the pinned one.
-            options = ("--no-deps", "--no-build-isolation", "-r", str(lock))
-            _run((*install, *options), f"{lock.name} (dlib-bin, face_recognition_models)", ROOT)
+            options = ("--require-hashes", "--no-deps", "--no-build-isolation", "-r", str(lock))
+            _run((*pip, *options), f"{lock.name}, for face_recognition,", ROOT)
         _stamp(folder, content)
     return python
 
@@ -132,5 +142,5 @@ def _run(command: tuple[str, ...], what: str, folder: Path) -> None:
 
 
 def _reason(failure: subprocess.CalledProcessError) -> str:
-    said: list[str] = [line for line in failure.stderr.decode(errors="replace").splitlines() if "rror" in line]
+    said = [line for line in failure.stderr.decode(errors="replace").splitlines() if "error" in line.lower()]
     return said[0].strip() if said else f"exit {failure.returncode}"

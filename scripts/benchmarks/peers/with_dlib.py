@@ -9,7 +9,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import dlib
+import dlib  # type: ignore[import-not-found]  # installed for this bench alone
 
 from scripts.benchmarks.peers.wire import serve
 
