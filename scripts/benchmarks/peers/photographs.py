@@ -6,7 +6,7 @@ import csv
 import functools
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from appliance.drivers.opencv import Recording
 from appliance.drivers.scene import Renderer, Visit
@@ -30,6 +30,7 @@ SAMPLED = 6  # every sixth frame is read frame by frame: the slowest contestant 
 REFERENCES = 1_000  # of other people
 # What the package's own demo of face identification asks of both scores (demo/faceid/index.ts, minConfidence).
 HUMAN_AT_LEAST = 0.6
+LABELS = ("live", "replay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,8 @@ def recorded(folder: Path) -> list[Showing]:
             rows = [(row["file"], row["label"]) for row in csv.DictReader(file)]
     except (OSError, UnicodeDecodeError, KeyError) as fault:
         raise UsageError(f"{folder}/manifest.csv cannot be read as file,label: {fault!r}") from fault
-    kinds = Literal["live", "replay"]
     for name, label in rows:
-        if label not in get_args(kinds) or not (folder / name).is_file():
+        if label not in LABELS or not (folder / name).is_file():
             raise UsageError(f"{folder}/manifest.csv names {name} as {label}; a file there, live or replay, is needed")
     return [
         Showing(f"recording {name}", label == "live", functools.partial(played, folder / name)) for name, label in rows
