@@ -10,14 +10,16 @@ from . import folder as folders
 from . import report, statistics
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from typing import Literal
 
     from numpy.typing import NDArray
 
-    from .folder import Pair, Reading
+    from .folder import Pair, Picture, Reading
 
 TARGETS = {"1e-2": 1e-2, "1e-3": 1e-3}
+EDGES = np.linspace(-0.4, 1.0, 57)  # of the histogram, cosine
 
 
 def run(folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "full"]) -> None:
@@ -51,9 +53,29 @@ def run(folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "f
     }
     for name, rate in tar.items():
         line |= {f"tar_at_fmr_{name}": report.number(rate.value), f"tar_at_fmr_{name}_ci95": report.interval(rate)}
+    # The listed impostor pairs are too few for a curve below 1e-3: everybody is compared with everybody.
+    everyone = strangers(wanted, reading)
+    line |= {"curve": statistics.trade_off(every_mated, everyone), "curve_n": [every_mated.size, everyone.size]}
+    line["histogram"] = {
+        "edges": [round(float(edge), 4) for edge in EDGES],
+        "mated": statistics.histogram(every_mated, EDGES),
+        "nonmated": statistics.histogram(everyone, EDGES),
+    }
     counts = {"missed_faces": len(reading.missed), "broken_images": len(reading.broken)}
     sizes = {"n_images": len(wanted), "folds": len(folds)}
     report.finish(line | counts | sizes | {"models": report.models(settings)})
+
+
+def strangers(wanted: Iterable[Picture], reading: Reading) -> NDArray[np.float64]:
+    """Return the similarity of every two pictures of different people, each once; missed faces are left out."""
+    shown = sorted((picture.person, picture.path) for picture in wanted if picture.path in reading.templates)
+    templates = folders.matrix([reading.templates[path] for _, path in shown])
+    people = np.array([person for person, _ in shown])
+    found = [
+        (templates[number + 1 :] @ templates[number])[people[number + 1 :] != people[number]]
+        for number in range(len(shown))
+    ]
+    return np.concatenate(found).astype(np.float64)
 
 
 def scores(fold: tuple[Pair, ...], reading: Reading, *, mated: bool) -> NDArray[np.float64]:

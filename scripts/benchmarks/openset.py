@@ -68,6 +68,7 @@ class Outcome:
     derived: dict[str, float]  # threshold as the appliance derives it for each target
     derived_fnir: dict[str, Rate]
     derived_fpir: dict[str, Rate]
+    curve: list[list[float]]  # FPIR and FNIR
 
 
 def run(folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "full"], plan: Plan) -> None:
@@ -84,6 +85,7 @@ def run(folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "f
     line = {"bench": "openset", "enrolled": len(first.enrolled), "images_per_person": plan.images}
     line |= {"fused": plan.fused, "seed": plan.seed, "draws": plan.draws, "single_view": plan.single_view}
     line |= {"n_mated": len(first.mated), "n_nonmated": len(first.strangers)} | _rates(outcomes)
+    line["curve"] = outcomes[0].curve
     if singles:
         _show("The same pictures, each a probe of its own", singles)
         line["one_by_one"] = _rates(singles)
@@ -111,6 +113,7 @@ def _outcome(parts: Parts, reading: Reading, stages: ModelStages, plan: Plan) ->
         derived=derived,
         derived_fnir={name: statistics.refused(mated, threshold) for name, threshold in derived.items()},
         derived_fpir={name: statistics.accepted(strangers, threshold) for name, threshold in derived.items()},
+        curve=statistics.trade_off(mated, strangers),
     )
 
 

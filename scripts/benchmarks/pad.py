@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from appliance import manifest, rates
 from appliance.drivers.tflite import load_model
 from appliance.pipeline.liveness import PresentationAttackDetection
@@ -18,10 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Literal
 
+    from numpy.typing import NDArray
+
     from appliance.config import Settings
     from appliance.pipeline.reading import ModelStages
 
 MAX_APCER = 0.05
+EDGES = np.linspace(0, 1, 26)  # of the histogram, and the thresholds that are tried
 
 
 def run(folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "full"]) -> None:
@@ -35,6 +40,7 @@ def run(folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "f
     species = {label: errors(attacks_of(attacks, label), threshold) for label in labels(scores.read, scores.not_read)}
     sources = by_source(scores.read, scores.not_read, threshold)
     eer, eer_at = statistics.equal_error_rate(values(live), values(attacks))
+    by_label = {BONA_FIDE: values(live)} | {label: values(attacks_of(attacks, label)) for label in species}
     area = statistics.auc(values(live), values(attacks))
     left_out = {name: by_left_out_source(read) for name, read in by_model(shots, settings, stages).items()}
     _show(bona_fide, species, sources, threshold)
@@ -54,6 +60,9 @@ def run(folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "f
             "apcer_by_species": species,
             "worst_species": worst(species),
             "by_source": sources,
+            "histogram": {"edges": [round(float(edge), 3) for edge in EDGES]}
+            | {label: statistics.histogram(frames, EDGES) for label, frames in by_label.items()},
+            "errors": {label: by_threshold(frames, label) for label, frames in by_label.items()},
             "left_out": left_out,
             "threshold": threshold,
             "n": len(scores.read),
@@ -99,6 +108,12 @@ def errors(scored: Sequence[Scored], threshold: float) -> dict[str, Any]:
         "presentation_errors": visits.count,
         "upper95": round(rates.upper_bound(visits.count, visits.n), 5),
     }
+
+
+def by_threshold(scores: NDArray[np.float64], label: str) -> list[list[float]]:
+    """Return thresholds and the share of frames of one kind that each judges wrongly; nothing for no frames."""
+    judge = statistics.refused if label == BONA_FIDE else statistics.accepted
+    return [[round(float(at), 3), round(judge(scores, float(at)).value, 4)] for at in EDGES] if scores.size else []
 
 
 def worst(species: dict[str, dict[str, Any]]) -> str | None:

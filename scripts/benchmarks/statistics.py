@@ -41,6 +41,25 @@ def refused(scores: Scores, threshold: float) -> Rate:
     return Rate(int(np.count_nonzero(~(scores >= threshold))), scores.size)
 
 
+def trade_off(positive: Scores, negative: Scores, points: int = 41) -> list[list[float]]:
+    """Return points of the detection error trade-off: negatives accepted, positives refused, both 0..1.
+
+    They are spaced evenly in the logarithm of the first, from one negative accepted to all. Nothing gives nothing.
+    """
+    if not positive.size or not negative.size:
+        return []
+    rates = np.unique(np.floor(np.geomspace(1, negative.size, points) + 1e-9)) / negative.size
+    thresholds = [threshold_at(negative, float(rate)) for rate in rates]
+    found = [(accepted(negative, at).value, refused(positive, at).value) for at in thresholds]
+    return [[float(f"{wrong:.3g}"), float(f"{missed:.4g}")] for wrong, missed in dict(found).items()]
+
+
+def histogram(scores: Scores, edges: Scores) -> list[int]:
+    """Return how many scores lie between each two edges; those beyond the ends are counted in the last."""
+    counts, _ = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)
+    return [int(count) for count in counts]
+
+
 def best_threshold(mated: Scores, impostors: Scores) -> float:
     """Return the threshold with the fewest errors of both kinds; of several as good, the middle of the widest gap."""
     scores = np.unique(np.concatenate([mated, impostors]))

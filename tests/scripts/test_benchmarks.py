@@ -93,6 +93,19 @@ def test_eer_and_auc_by_hand() -> None:
     assert math.isnan(statistics.equal_error_rate(scores(1.0), scores())[0])
 
 
+def test_trade_off_by_hand() -> None:
+    """Each point names how many strangers pass and how many mated are refused there."""
+    curve = statistics.trade_off(scores(0.9, 0.6, 0.3, 0.2), scores(0.8, 0.5, 0.25, 0.1))
+    assert curve == [[0.25, 0.5], [0.5, 0.25], [0.75, 0.0], [1.0, 0.0]]
+    assert statistics.trade_off(scores(), scores(1.0)) == []
+    assert len(statistics.trade_off(np.arange(500) / 500, np.arange(500) / 500)) <= 60
+
+
+def test_histogram_loses_no_score() -> None:
+    """Scores beyond the ends are counted in the last bins: the counts add up to n."""
+    assert statistics.histogram(scores(-2, -1, 0.2, 0.7, 3), scores(-1, 0, 0.5, 1)) == [2, 1, 2]
+
+
 # --- the manifest -------------------------------------------------------------------------------------------
 
 
@@ -191,6 +204,7 @@ def test_lfw_ends_with_its_figures(people: Path, capsys: pytest.CaptureFixture[s
     line = last_line(capsys.readouterr().out)
     rates = {"accuracy", "tar_at_fmr_1e-2", "tar_at_fmr_1e-3"}
     counts = {"bench", "n_pairs", "missed_faces", "broken_images", "n_images", "folds", "models"}
+    counts |= {"curve", "curve_n", "histogram"}
     assert set(line) == rates | {f"{rate}_ci95" for rate in rates} | counts
     assert (line["n_pairs"], line["n_images"], line["folds"]) == (8, 8, 2)
     assert (line["accuracy"], line["missed_faces"]) == (1.0, 0)
