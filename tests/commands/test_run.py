@@ -127,14 +127,14 @@ def test_altered_model_is_refused(recording: Path, tmp_path: Path) -> None:
     """One flipped bit in one model file stops the start with the file's name (I1)."""
     models = tmp_path / "models"
     shutil.copytree(manifest.SHIPPED, models)
-    target = models / "face_liveness.tflite"
+    target = models / manifest.read().entry("liveness").file
     content = bytearray(target.read_bytes())
     content[len(content) // 2] ^= 1
     target.write_bytes(content)
     config = tmp_path / "appliance.toml"
     config.write_text(f'[recognition]\nmodels = "{models}"\n')
     done = ostiary("run", "--config", config, "--source", recording, "--state", tmp_path / "state")
-    says(done, 3, "face_liveness.tflite", "SHA-256")
+    says(done, 3, target.name, "SHA-256")
 
 
 def test_missing_model_is_refused(recording: Path, tmp_path: Path) -> None:
