@@ -18,6 +18,7 @@ COMMANDS = {
     "check": "appliance.commands.check",
     "commission": "appliance.commands.commission",
     "person": "appliance.commands.person",
+    "people": "appliance.commands.people",
     "audit": "appliance.commands.audit",
     "attendant": "appliance.commands.attendant",
     "client": "appliance.commands.client",

@@ -58,6 +58,11 @@ class Measured(BaseModel):
     impostors: Impostors | None = None  # one photograph against one
     visits: Impostors | None = None  # the best of a visit's fused probes against one photograph
 
+    @property
+    def door(self) -> Impostors | None:
+        """What the door's threshold rests on: whole visits, where they were measured."""
+        return self.visits or self.impostors
+
 
 class ModelEntry(_Entry):
     """One model file and everything that must be true of it."""

@@ -145,11 +145,15 @@ class Reception:
         return self._without_effect(verdict, client_id)
 
     def offer(self, ticket_id: str) -> list[tuple[Embedding, Grade]]:
-        """Return what may be enrolled of an approved visitor, once. Raises RefusedError where nothing is kept."""
-        _, references = self._offers.pop(ticket_id, (0.0, []))
+        """Return what may be enrolled of an approved visitor. Raises RefusedError where nothing is kept."""
+        _, references = self._offers.get(ticket_id, (0.0, []))
         if not references:
             raise RefusedError(f"ticket {ticket_id} has nothing to enrol: it must be approved, within {OFFER_S:.0f} s")
         return references
+
+    def taken(self, ticket_id: str) -> None:
+        """Note that the visitor of this ticket is enrolled: what was kept for it is forgotten."""
+        self._offers.pop(ticket_id, None)
 
     def _is_settled(self, visit: Presentation) -> bool:
         """Tell whether this visit was decided about; the same face is until it has left or cooled down."""

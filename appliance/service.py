@@ -28,11 +28,12 @@ from appliance.drivers.faiss_index import indexed
 from appliance.drivers.photo import encode_jpeg
 from appliance.errors import ApplianceError, DoorError, StorageError
 from appliance.journal import Journal
+from appliance.people.calibration import door_point, own_tail
 from appliance.people.gallery import Gallery
+from appliance.people.references import Standard
 from appliance.picture import visitor
 from appliance.pipeline import Pipeline
 from appliance.pipeline.following import FollowingStages
-from appliance.pipeline.matching import operating_point
 from appliance.pipeline.policy import configured
 from appliance.pipeline.presentation import Presentations
 from appliance.pipeline.reading import ModelStages
@@ -95,7 +96,8 @@ class Service:
             audit = opening.enter_context(AuditLog(installation.audit_file, device.id, device.door))
             self.gallery = opening.enter_context(Gallery(installation.gallery_file, indexed))
             self._switchboard = opening.enter_context(contextlib.closing(Switchboard(installation)))
-            self._snapshot: GallerySnapshot = self._load_gallery()
+            self._snapshot: GallerySnapshot = self._present_gallery()
+            self._own = own_tail(self.gallery, self._snapshot.model_id)
             self._closing = opening.pop_all()
         self.journal = Journal(audit, (self._announce, hooks.on_event))
         self.reception = Reception(
@@ -106,7 +108,10 @@ class Service:
             picture=lambda step: encode_jpeg(visitor(step)),
             clock=self._now,
         )
-        self._use_cases = UseCases(self.reception, self.gallery, self.journal, self._status)
+        standard = Standard(self._stages.measured.impostors, self.settings.recognition.target_fpir)
+        self._use_cases = UseCases(
+            self.reception, self.gallery, self.journal, status=self._status, point=self._point, standard=standard
+        )
 
     def stop(self) -> None:
         """End `run` after the present turn; safe from any thread and from a signal handler."""
@@ -163,7 +168,7 @@ class Service:
             self._note_door(change)
         self._note_controller()
         self._note_camera()
-        self._snapshot = self._load_gallery()
+        self._load_gallery()
         self._switchboard.serve(self._use_cases)
         self.reception.tick()
 
@@ -179,13 +184,16 @@ class Service:
         return time.monotonic() if self._live or self._frame_s is None else self._frame_s
 
     def _point(self) -> OperatingPoint:
-        recognition = self.settings.recognition
-        size = self._snapshot.size
-        return operating_point(self._stages.impostors, recognition.target_fpir, size, recognition.margin)
+        return door_point(self._stages.measured, self._own, self.settings.recognition, self._snapshot.size)
 
-    def _load_gallery(self) -> GallerySnapshot:
+    def _present_gallery(self) -> GallerySnapshot:
         embedder = self._stages.embedder
         return self.gallery.current(embedder.model_id, embedder.dimension)
+
+    def _load_gallery(self) -> None:
+        """Take in what was changed of the gallery or its calibration, here or by another process."""
+        if (snapshot := self._present_gallery()) is not self._snapshot:
+            self._snapshot, self._own = snapshot, own_tail(self.gallery, snapshot.model_id)
 
     def _announce(self, event: AuditEvent) -> None:
         self._switchboard.publish(Topic.EVENT, json.dumps(as_payload(event)))

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from appliance.contract import EventType
-from appliance.errors import ModelMismatchError, PhotoError, RefusedError, StorageError
+from appliance.errors import RefusedError
 from appliance.people.gallery import Consent, Person
-from appliance.pipeline.matching import search
-from appliance.records import Actor, ActorKind, Event, Grade
+from appliance.people.recorded import EventSink, recorded
+from appliance.people.references import Look, Standard, choose, rival_of
+from appliance.records import Actor, ActorKind, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from appliance.people.gallery import Gallery
-    from appliance.records import AuditEvent, Embedding, Quality
+    from appliance.records import Candidate, Embedding, Grade, Quality
 
 CLI = Actor(ActorKind.OPERATOR, "cli")  # whoever may run commands on the device
 MAX_NAME = 200
-MAX_PHOTOS = 20  # more add nothing, and a person with many references is met more often by chance
-# Two photos below this are not taken for one person. On 162 mated and 26,082 non-mated pairs of LFW, 1.2 % of the
-# mated ones lie below it and 99.2 % of the others (embedder A; B 0.6 % and 95.2 %): it catches a wrong file, not a
-# look-alike.
-SAME_PERSON = 0.25
-# Two different photos, even of one burst, do not come this near: it is the same picture.
-SAME_PHOTO = 0.9995
+MAX_PHOTOS = 20  # more would only take time: a handful of different views is kept
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they let one name be shown as another
 
@@ -42,14 +36,6 @@ class Photo(NamedTuple):
 
     name: str
     pixels: NDArray[np.uint8]  # (H, W, 3) RGB
-
-
-class EventSink(Protocol):
-    """Where an event is sealed: the audit log, or the journal over it."""
-
-    def append(self, event: Event, /) -> AuditEvent:
-        """Return the event as sealed, durable. Raises StorageError."""
-        ...
 
 
 class FaceReader(Protocol):
@@ -65,10 +51,12 @@ class FaceReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """A new person, and what was used of each photo."""
+    """A new person, and what became of each view that was given."""
 
     person: Person
-    photos: tuple[tuple[str, Quality], ...]  # name and quality, in the order given
+    kept: tuple[Look, ...]
+    dropped: tuple[tuple[str, str], ...]  # name of a view that is not kept, and why
+    rival: Candidate | None  # who else in the gallery is most alike; None for nobody
 
 
 def enrol(
@@ -79,6 +67,7 @@ def enrol(
     *,
     consent: Consent,
     reader: FaceReader,
+    standard: Standard,
     actor: Actor = CLI,
     method: str = "cli",
 ) -> Enrolled:
@@ -87,14 +76,9 @@ def enrol(
     Raises RefusedError for a name, language or set of photos that cannot be taken, PhotoError for one photo,
     StorageError where either database cannot be written.
     """
-    name = checked_name(name, "name")
-    consent = Consent(checked_name(consent.given_by, "consent"), consent.given_at, checked_language(consent.language))
-    read = _read_all(photos, reader)
-    _check_one_person(read)
-    _check_not_enrolled(gallery, read)
-    references = [(embedding, quality.grade) for _, embedding, quality in read]
-    person = _add(gallery, audit, name, consent, references, actor=actor, method=method)
-    return Enrolled(person, tuple((photo, quality) for photo, _, quality in read))
+    name, consent = checked_name(name, "name"), _checked(consent)
+    looks = _read_all(photos, reader)
+    return _add(gallery, audit, looks, name, consent=consent, standard=standard, actor=actor, method=method)
 
 
 def enrol_seen(
@@ -104,33 +88,46 @@ def enrol_seen(
     name: str,
     *,
     consent: Consent,
+    standard: Standard,
     actor: Actor,
     method: str,
-) -> Person:
+) -> Enrolled:
     """Return the new person, enrolled from what the camera saw of one visit, or raise and leave all as it was.
 
-    Raises RefusedError for a name or language that cannot be taken, or no references; StorageError as `enrol`.
+    Of a visit, views below high quality are left out rather than refused; an admin may accept them where there is
+    nothing better. Raises as `enrol`, and RefusedError for no references.
     """
-    name = checked_name(name, "name")
-    consent = Consent(checked_name(consent.given_by, "consent"), consent.given_at, checked_language(consent.language))
+    name, consent = checked_name(name, "name"), _checked(consent)
     if not references:
         raise RefusedError("nothing was read of this visit; there is nothing to enrol")
-    return _add(gallery, audit, name, consent, references, actor=actor, method=method)
+    best = max(grade for _, grade in references)
+    seen = enumerate(references, start=1)
+    looks = [Look(f"view {number}", embedding, grade) for number, (embedding, grade) in seen if grade == best]
+    return _add(gallery, audit, looks, name, consent=consent, standard=standard, actor=actor, method=method)
 
 
 def _add(
     gallery: Gallery,
     audit: EventSink,
+    looks: Sequence[Look],
     name: str,
-    consent: Consent,
-    references: Sequence[tuple[Embedding, Grade]],
     *,
+    consent: Consent,
+    standard: Standard,
     actor: Actor,
     method: str,
-) -> Person:
-    detail = f"{len(references)} references, consent in {consent.language}"
-    said = Event(EventType.ENROLLED, datetime.now(UTC), actor, method, detail=detail)
-    return _recorded(gallery, audit, lambda: gallery.add(name, consent, references), said)
+) -> Enrolled:
+    first = looks[0].embedding
+    known = gallery.current(first.model_id, len(first.vector))
+    chosen = choose(looks, known, standard)
+
+    def say(person: Person) -> Event:
+        counted = f"person {person.person_id}, {person.references} references, consent in {consent.language}"
+        return _event(EventType.ENROLLED, actor, method, "; ".join((counted, *chosen.accepted)))
+
+    references = [(look.embedding, look.grade) for look in chosen.kept]
+    person = recorded(gallery, audit, lambda: gallery.add(name, consent, references), say, "nobody was enrolled")
+    return Enrolled(person, chosen.kept, chosen.dropped, rival_of(chosen.kept, known))
 
 
 def remove(
@@ -147,13 +144,10 @@ def remove(
     written; then nobody is erased.
     """
     person = only_one(gallery, name_or_id)
-
-    def erase() -> Person:
-        gallery.remove(person.person_id)
-        return person
-
-    detail = f"{person.references} references"
-    return _recorded(gallery, audit, erase, Event(EventType.ERASED, datetime.now(UTC), actor, method, detail=detail))
+    detail = f"person {person.person_id}, {person.references} references"
+    erased = _event(EventType.ERASED, actor, method, detail)
+    recorded(gallery, audit, lambda: gallery.remove(person.person_id), lambda _: erased, "nobody was erased")
+    return person
 
 
 def only_one(gallery: Gallery, name_or_id: str) -> Person:
@@ -188,52 +182,22 @@ def checked_language(tag: str) -> str:
     return tag
 
 
-def _read_all(photos: Iterable[Photo], reader: FaceReader) -> list[tuple[str, Embedding, Quality]]:
-    read: list[tuple[str, Embedding, Quality]] = []
+def _checked(consent: Consent) -> Consent:
+    """Return the consent with its name and language as they may be stored. Raises RefusedError."""
+    return Consent(checked_name(consent.given_by, "consent"), consent.given_at, checked_language(consent.language))
+
+
+def _read_all(photos: Iterable[Photo], reader: FaceReader) -> list[Look]:
+    looks: list[Look] = []
     for photo in photos:
-        if len(read) == MAX_PHOTOS:
+        if len(looks) == MAX_PHOTOS:
             raise RefusedError(f"more than {MAX_PHOTOS} photos are given; {MAX_PHOTOS} are allowed")
         embedding, quality = reader.read(photo.pixels, photo.name)
-        if quality.grade < Grade.MEDIUM:
-            raise PhotoError(f"photo {photo.name} shows the face too poorly ({', '.join(quality.flaws)}) to enrol it")
-        read.append((photo.name, embedding, quality))
-    if not read:
+        looks.append(Look(f"photo {photo.name}", embedding, quality.grade, quality.flaws))
+    if not looks:
         raise RefusedError("no photo is given; at least one is needed")
-    return read
+    return looks
 
 
-def _check_one_person(read: Sequence[tuple[str, Embedding, Quality]]) -> None:
-    for (one, first, _), (two, second, _) in itertools.combinations(read, 2):
-        if first.model_id != second.model_id:
-            raise ModelMismatchError(f"photos {one} and {two} were read by {first.model_id} and {second.model_id}")
-        if not float(first.vector @ second.vector) >= SAME_PERSON:  # this way round, NaN is refused
-            raise RefusedError(f"photos {one} and {two} do not show the same person; each person is enrolled alone")
-
-
-def _check_not_enrolled(gallery: Gallery, read: Sequence[tuple[str, Embedding, Quality]]) -> None:
-    """Refuse a picture that is enrolled already: two people with one picture would never be told apart."""
-    first = read[0][1]
-    known = gallery.current(first.model_id, len(first.vector))
-    for photo, embedding, _ in read:
-        for alike in search(embedding, known)[:1]:
-            if alike.similarity > SAME_PHOTO:
-                fault = f"photo {photo} is enrolled already, for person {alike.person_id}; remove that one first"
-                raise RefusedError(fault)
-
-
-def _recorded(gallery: Gallery, audit: EventSink, change: Callable[[], Person], said: Event) -> Person:
-    """Return what `change` of the gallery gives, once both it and its audit entry are durable, or neither.
-
-    The gallery is written first and kept last: where the entry cannot be written, nothing has to be undone.
-    """
-    entry = None
-    try:
-        with gallery.transaction():
-            person = change()
-            entry = audit.append(replace(said, detail=f"person {person.person_id}, {said.detail}"))
-    except StorageError as fault:
-        if entry is not None:  # the gallery failed at the very last step: the log must not claim more than is so
-            undone = f"entry {entry.seq} was not carried out"
-            audit.append(replace(said, event_type=EventType.FAULT, detail=undone))
-        raise StorageError(f"nobody was enrolled or erased: {fault}") from fault
-    return person
+def _event(kind: EventType, actor: Actor, method: str, detail: str) -> Event:
+    return Event(kind, datetime.now(UTC), actor, method, detail=detail)

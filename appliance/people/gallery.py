@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from appliance.errors import RefusedError, StorageError
 from appliance.fixed_point import rounded
+from appliance.manifest import Impostors
 from appliance.people.migrations import GALLERY
 from appliance.people.roll import News, Roll
 from appliance.people.snapshot import MAX_REFERENCES, NORM_TOLERANCE, Finding, StoredReference, build, digest
@@ -133,6 +135,22 @@ class Gallery(DatabaseFile):
             self._db.execute("DELETE FROM reference WHERE person_id = ?", [person_id])
             self._db.execute("DELETE FROM person WHERE person_id = ?", [person_id])
             self._db.execute("DELETE FROM consent WHERE consent_id = ?", consent)
+
+    def calibrate(self, model_id: str, tail: Impostors | None) -> None:
+        """Keep what was measured of the gallery's own people with this model in place of what was; None for nothing."""
+        with self.transaction():
+            self._db.execute("DELETE FROM calibration WHERE model_id = ?", [model_id])
+            if tail is not None:
+                self._db.execute("INSERT INTO calibration VALUES (?, ?)", [model_id, tail.model_dump_json()])
+
+    def calibrations(self) -> dict[str, Impostors]:
+        """Return what is kept, by model id. Raises StorageError where it is damaged."""
+        with named_faults(GALLERY, self.path):
+            rows = self._db.execute("SELECT model_id, tail FROM calibration").fetchall()
+        try:
+            return {model_id: Impostors.model_validate_json(tail) for model_id, tail in rows}
+        except ValidationError as fault:
+            raise StorageError(f"gallery {self.path} is damaged: its calibration cannot be read") from fault
 
     def people(self) -> tuple[Person, ...]:
         """Return everybody who is enrolled, by name; () for an empty gallery."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 _people = Migrations("ostiary.people")
-GALLERY = Schema("gallery", 0x4F537047, 1, _people)  # "OSpG"
+GALLERY = Schema("gallery", 0x4F537047, 2, _people)  # "OSpG"
 
 
 @_people(name="0001_people")
@@ -57,3 +57,14 @@ def _first_people(db: Database) -> None:
         for verb in ("INSERT", "UPDATE", "DELETE"):
             bump = "UPDATE change SET number = number + 1"
             db.execute(f"CREATE TRIGGER {table}_{verb}_counts AFTER {verb} ON {table} BEGIN {bump}; END")
+
+
+@_people(name="0002_calibration")
+def _calibration(db: Database) -> None:
+    # The tail of the gallery's own comparisons, one a model; JSON as in models/manifest.toml.
+    db.execute("""
+        CREATE TABLE calibration (
+            model_id TEXT PRIMARY KEY NOT NULL,
+            tail TEXT NOT NULL
+        ) STRICT
+    """)

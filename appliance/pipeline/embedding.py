@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # three shows somebody else, 86 % of those do, and the fused probe's misses at FMR 1e-4 fall from 9.4 to 2.0 % (n 888).
 OUTLYING = 0.2  # cosine
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
+# Two templates this near are of one picture, or of two that add nothing to one another: pictures of LFW saved again at
+# JPEG quality 50 come to 0.95 and more (n 120), 99.9 % of 2,787 pairs of different ones stay below 0.94 (embedder A).
+ALIKE_COSINE = 0.95
 
 
 class EmbedderModel(Protocol):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from appliance.pipeline.cues import cues
-from appliance.pipeline.embedding import fuse
+from appliance.pipeline.embedding import ALIKE_COSINE, fuse
 from appliance.pipeline.motion import MotionWatch
 from appliance.pipeline.repeats import RepeatWatch
 from appliance.records import Embedding, Evidence, Grade, Observation, Presentation
@@ -29,7 +29,6 @@ MIN_OVERLAP = 0.2  # of the boxes of consecutive frames
 # Faces of different people hardly reach this; one person turning the head hardly falls below it.
 MIN_CONTINUITY = 0.25
 MAX_EVIDENCE = 256  # at 30 frames a second, more than the longest sensible reading time
-ALIKE_COSINE = 0.99  # a second reference this near to the first adds nothing
 _WEIGHTS = {Grade.LOW: 0.0, Grade.MEDIUM: 1.0, Grade.HIGH: 2.0}
 
 

@@ -42,7 +42,7 @@ class ModelStages:
         self.embedder = Embedder(load_model(embedder, folder))
         self.embed = self.embedder.embed
         self.measured = embedder.measured
-        self.impostors: Impostors | None = embedder.measured.visits or embedder.measured.impostors
+        self.impostors: Impostors | None = embedder.measured.door
 
     def template(self, frame: Frame, face: FaceDetection) -> Embedding | None:
         """Return one photograph's template, the mean of its views; None where the model gave none.

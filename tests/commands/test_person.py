@@ -21,13 +21,23 @@ from appliance.commands.options import Installation, open_installation
 from appliance.commands.person import add_person
 from appliance.drivers.photo import encode_png
 from appliance.errors import ApplianceError, PhotoError, RefusedError
+from appliance.manifest import Impostors
 from appliance.people.gallery import Consent, Gallery
+from appliance.people.references import Standard
 from appliance.records import Embedding, Grade, Quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from appliance.people.enrolment import Enrolled
+
 REPOSITORY = Path(__file__).resolve().parents[2]
+STANDARD = Standard(
+    Impostors(
+        data="colours", comparisons=10**6, tail_start=0.8, tail_fmr=1e-3, tail_scale=0.02, tail_scale_ci95=(0.01, 0.03)
+    ),
+    1e-3,
+)
 CONSENT = Consent("Ada Lovelace", datetime(2026, 3, 1, tzinfo=UTC))
 
 
@@ -59,7 +69,12 @@ def photo(folder: Path, name: str, colour: tuple[int, int, int]) -> Path:
 def enrolled(installation: Installation, name: str, colour: tuple[int, int, int]) -> str:
     """Enrol somebody whose face is this colour, and return the id."""
     picture = photo(installation.state, "photo.png", colour)
-    return add_person(installation, name, [picture], CONSENT, ColourReader()).person.person_id
+    return add(installation, name, picture).person.person_id
+
+
+def add(installation: Installation, name: str, *pictures: Path) -> Enrolled:
+    """Enrol somebody whose face is the colour of these pictures."""
+    return add_person(installation, name, pictures, consent=CONSENT, reader=ColourReader(), standard=STANDARD)
 
 
 def ostiary(installation: Installation, *words: str, answer: str = "") -> tuple[int, str]:
@@ -72,9 +87,9 @@ def ostiary(installation: Installation, *words: str, answer: str = "") -> tuple[
 
 def test_photos_of_one_person_are_enrolled(installation: Installation, tmp_path: Path) -> None:
     """Every photo is read from its file, and the person is in the gallery and in the log."""
-    pictures = [photo(tmp_path, "a.png", (250, 130, 120)), photo(tmp_path, "b.png", (240, 140, 130))]
-    seen = add_person(installation, "Ada", pictures, CONSENT, ColourReader())
-    assert [name for name, _ in seen.photos] == [str(path) for path in pictures]
+    pictures = [photo(tmp_path, "a.png", (250, 130, 120)), photo(tmp_path, "b.png", (230, 170, 130))]
+    seen = add(installation, "Ada", *pictures)
+    assert [look.name for look in seen.kept] == [f"photo {path}" for path in pictures]
     with Gallery(installation.gallery_file) as gallery, AuditLog(installation.audit_file, "ostiary", "front") as audit:
         assert gallery.people() == (seen.person,)
         assert audit.head().seq == 1
@@ -87,7 +102,7 @@ def test_one_bad_photo_enrols_nobody(installation: Installation, tmp_path: Path)
     cut.write_bytes(good.read_bytes()[:-20])
     for bad in (cut, tmp_path / "none.png", photo(tmp_path, "black.png", (0, 0, 0))):
         with pytest.raises(PhotoError, match=bad.name):
-            add_person(installation, "Ada", [good, bad], CONSENT, ColourReader())
+            add(installation, "Ada", good, bad)
     with Gallery(installation.gallery_file) as gallery:
         assert gallery.people() == ()
 
@@ -96,7 +111,7 @@ def test_two_people_in_one_set(installation: Installation, tmp_path: Path) -> No
     """B15: photos of two people are refused by the names of the two files."""
     pictures = [photo(tmp_path, "red.png", (250, 100, 100)), photo(tmp_path, "green.png", (100, 250, 100))]
     with pytest.raises(RefusedError, match=r"red\.png and .*green\.png"):
-        add_person(installation, "Ada", pictures, CONSENT, ColourReader())
+        add(installation, "Ada", *pictures)
 
 
 def test_list_of_nobody(installation: Installation) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,19 @@ import pytest
 from appliance.audit import AuditLog, as_payload, canonical
 from appliance.contract import EventType
 from appliance.errors import ModelMismatchError, PhotoError, RefusedError, StorageError
-from appliance.people.enrolment import MAX_PHOTOS, Photo, checked_language, checked_name, enrol, remove
+from appliance.manifest import Impostors
+from appliance.people.enrolment import (
+    MAX_PHOTOS,
+    Photo,
+    checked_language,
+    checked_name,
+    enrol,
+    enrol_seen,
+    remove,
+)
 from appliance.people.gallery import Consent, Gallery, Person
-from appliance.records import ActorKind, Embedding, Flaw, Grade, Quality
+from appliance.people.references import MAX_KEPT, Standard
+from appliance.records import Actor, ActorKind, Embedding, Flaw, Grade, Quality
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +34,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+IMPOSTORS = Impostors(
+    data="made up", comparisons=10**6, tail_start=0.3, tail_fmr=1e-3, tail_scale=0.03, tail_scale_ci95=(0.02, 0.04)
+)
+STANDARD = Standard(IMPOSTORS, 1e-3)
 CONSENT = Consent("Ada Lovelace", datetime(2026, 3, 1, tzinfo=UTC))
 GOOD = Quality(Grade.HIGH, (), 200.0, 90.0, 1.0, 120.0, 1.0)
+FAIR = Quality(Grade.MEDIUM, (Flaw.YAW,), 200.0, 90.0, 1.0, 120.0, 1.0)
 POOR = Quality(Grade.LOW, (Flaw.BLUR, Flaw.YAW), 60.0, 20.0, 0.1, 120.0, 1.0)
 
 
@@ -58,6 +74,9 @@ READER = SceneReader(
         "ada3": (towards(12), GOOD),
         "bob": (towards(20), GOOD),
         "blurred": (towards(13), POOR),
+        "turned": (towards(15), FAIR),
+        "ada1 again": (towards(10), GOOD),
+        **{f"many{n}": (towards(100 + n), GOOD) for n in range(9)},
         "other model": (towards(14, model_id="n"), GOOD),
         "NaN": (Embedding(np.full(256, np.nan, np.float32), "m"), GOOD),
     }
@@ -85,7 +104,7 @@ def photos(*names: str) -> list[Photo]:
 
 def enrol_ada(gallery: Gallery, audit: AuditLog, *names: str) -> Person:
     """Enrol Ada from the photos of these names."""
-    return enrol(gallery, audit, photos(*names), "Ada", consent=CONSENT, reader=READER).person
+    return enrol(gallery, audit, photos(*names), "Ada", consent=CONSENT, reader=READER, standard=STANDARD).person
 
 
 def left_as_it_was(gallery: Gallery, audit: AuditLog) -> bool:
@@ -95,10 +114,13 @@ def left_as_it_was(gallery: Gallery, audit: AuditLog) -> bool:
 
 def test_enrolled_is_in_gallery_and_log(gallery: Gallery, audit: AuditLog) -> None:
     """J8: a person is enrolled from every photo given, and the log says so once, by id, without a name."""
-    enrolled = enrol(gallery, audit, photos("ada1", "ada2"), "  Ada  ", consent=CONSENT, reader=READER)
+    enrolled = enrol(
+        gallery, audit, photos("ada1", "ada2"), "  Ada  ", consent=CONSENT, reader=READER, standard=STANDARD
+    )
     assert gallery.people() == (enrolled.person,)
     assert (enrolled.person.name, enrolled.person.references) == ("Ada", 2)
-    assert enrolled.photos == (("ada1", GOOD), ("ada2", GOOD))
+    assert [look.name for look in enrolled.kept] == ["photo ada1", "photo ada2"]
+    assert (enrolled.dropped, enrolled.rival) == ((), None)
     (entry,) = audit.read()
     assert entry.event.event_type is EventType.ENROLLED
     assert entry.event.actor is not None
@@ -121,10 +143,10 @@ def test_erased_is_in_the_log_and_nowhere_else(gallery: Gallery, audit: AuditLog
 @pytest.mark.parametrize(
     ("names", "why"),
     [
-        (("ada1", "bob"), "ada1 and bob do not show the same person"),
-        (("ada1", "ada2", "bob"), "do not show the same person"),
+        (("ada1", "bob"), "photo ada1 and photo bob do not show the same person"),
+        (("ada1", "ada2", "bob"), "do not show the same person.*photo bob is the least like the rest"),
         (("ada1", "nothing"), "no face"),
-        (("ada1", "blurred"), "too poorly .blur, yaw."),
+        (("ada1", "blurred"), "photo blurred is of low quality .blur, yaw."),
         (("ada1", "NaN"), "do not show the same person"),
         (("NaN",), "not a unit vector"),
         ((), "no photo"),
@@ -150,7 +172,7 @@ def test_picture_that_is_enrolled_already(gallery: Gallery, audit: AuditLog) -> 
     """B14, C8: the same picture under a second person is refused with the id of the first."""
     ada = enrol_ada(gallery, audit, "ada1", "ada2")
     with pytest.raises(RefusedError, match=ada.person_id):
-        enrol(gallery, audit, photos("ada3", "ada1"), "Eve", consent=CONSENT, reader=READER)
+        enrol(gallery, audit, photos("ada3", "ada1"), "Eve", consent=CONSENT, reader=READER, standard=STANDARD)
     assert gallery.people() == (ada,)
     assert audit.head().seq == 1
 
@@ -162,8 +184,9 @@ def test_name_that_cannot_be_shown_is_refused(gallery: Gallery, audit: AuditLog,
     """E18: empty, overlong, control characters and turned text are refused, before any photo is read."""
     reader = SceneReader({})
     for person, given_by in ((name, "Ada"), ("Ada", name)):
+        consent = Consent(given_by, CONSENT.given_at)
         with pytest.raises(RefusedError) as fault:
-            enrol(gallery, audit, photos("ada1"), person, consent=Consent(given_by, CONSENT.given_at), reader=reader)
+            enrol(gallery, audit, photos("ada1"), person, consent=consent, reader=reader, standard=STANDARD)
         assert str(fault.value).isprintable()
     assert reader.read_names == []
     assert left_as_it_was(gallery, audit)
@@ -188,7 +211,7 @@ def test_language_is_a_tag() -> None:
 def test_ambiguous_name_erases_nobody(gallery: Gallery, audit: AuditLog) -> None:
     """Two people of one name: refused with both ids, and an id says which; an unknown name is refused too."""
     one = enrol_ada(gallery, audit, "ada1")
-    two = enrol(gallery, audit, photos("bob"), "Ada", consent=CONSENT, reader=READER).person
+    two = enrol(gallery, audit, photos("bob"), "Ada", consent=CONSENT, reader=READER, standard=STANDARD).person
     with pytest.raises(RefusedError) as fault:
         remove(gallery, audit, "Ada")
     assert one.person_id in str(fault.value)
@@ -214,7 +237,7 @@ def test_no_entry_no_erasure(gallery: Gallery, audit: AuditLog) -> None:
     ada = enrol_ada(gallery, audit, "ada1", "ada2")
     before = gallery.snapshot("m", 256)
     audit._db.execute("PRAGMA query_only=ON")
-    with pytest.raises(StorageError, match=r"nobody was enrolled or erased.*audit\.db"):
+    with pytest.raises(StorageError, match=r"nobody was erased.*audit\.db"):
         remove(gallery, audit, "Ada")
     assert gallery.people() == (ada,)
     assert np.array_equal(gallery.snapshot("m", 256).matrix, before.matrix)
@@ -242,4 +265,127 @@ def test_locked_gallery_is_a_storage_fault(gallery: Gallery, audit: AuditLog) ->
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageError, match="locked"):
             enrol_ada(gallery, audit, "ada1")
+    assert left_as_it_was(gallery, audit)
+
+
+def joined(*parts: Embedding) -> Embedding:
+    """Return the mean direction of templates: what a morph of the faces would look like to the matcher."""
+    total = np.sum([part.vector for part in parts], axis=0)
+    return Embedding((total / np.linalg.norm(total)).astype(np.float32), parts[0].model_id)
+
+
+def reader_of(**scenes: Embedding) -> SceneReader:
+    """Return a reader to which every photo is good."""
+    return SceneReader({name: (embedding, GOOD) for name, embedding in scenes.items()})
+
+
+def details(audit: AuditLog) -> list[str]:
+    """Return what the log says of each enrolment."""
+    return [entry.event.detail for entry in audit.read() if entry.event.event_type is EventType.ENROLLED]
+
+
+def test_medium_quality_enrols_only_where_an_admin_answers_for_it(gallery: Gallery, audit: AuditLog) -> None:
+    """B14: a photo of medium quality is refused with its flaw; an admin can have it taken, and the log says so."""
+    with pytest.raises(PhotoError, match=r"photo turned is of medium quality \(yaw\)"):
+        enrol_ada(gallery, audit, "ada1", "turned")
+    assert left_as_it_was(gallery, audit)
+    lax = replace(STANDARD, accept_medium=True)
+    enrol(gallery, audit, photos("ada1", "turned"), "Ada", consent=CONSENT, reader=READER, standard=lax)
+    assert details(audit)[0].endswith("; accepted 1 of medium quality (yaw)")
+    with pytest.raises(PhotoError, match="low quality"):
+        enrol(gallery, audit, photos("blurred"), "Ada", consent=CONSENT, reader=READER, standard=lax)
+
+
+def test_same_view_is_kept_once_and_named(gallery: Gallery, audit: AuditLog) -> None:
+    """Of two photos that are one picture the second is dropped by name; the others stay."""
+    enrolled = enrol(
+        gallery, audit, photos("ada1", "ada1 again", "ada2"), "Ada", consent=CONSENT, reader=READER, standard=STANDARD
+    )
+    assert enrolled.person.references == 2
+    assert len(enrolled.dropped) == 1
+    assert enrolled.dropped[0] in {
+        ("photo ada1 again", "shows the same as photo ada1"),
+        ("photo ada1", "shows the same as photo ada1 again"),
+    }
+
+
+def test_of_many_views_the_most_different_are_kept(gallery: Gallery, audit: AuditLog) -> None:
+    """Of nine different views five are kept, and every dropped one is nearer to them than they are to each other."""
+    names = [f"many{n}" for n in range(9)]
+    enrolled = enrol(gallery, audit, photos(*names), "Cy", consent=CONSENT, reader=READER, standard=STANDARD)
+    assert enrolled.person.references == len(enrolled.kept) == MAX_KEPT
+    assert [why for _, why in enrolled.dropped] == [f"is one too many; {MAX_KEPT} are kept"] * (9 - MAX_KEPT)
+    kept = np.stack([look.embedding.vector for look in enrolled.kept])
+    apart = (kept @ kept.T)[~np.eye(MAX_KEPT, dtype=bool)].max()
+    left = [READER._scenes[name.removeprefix("photo ")][0].vector for name, _ in enrolled.dropped]
+    assert all((kept @ one).max() >= apart - 1e-6 for one in left)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.4, 0.6])
+def test_set_of_two_people_and_their_morph_is_refused(gallery: Gallery, audit: AuditLog, share: float) -> None:
+    """B15: two people and the average of both are no one person, though each is like the average."""
+    ada, bob = towards(10), towards(20)
+    mean = joined(*[ada] * round(10 * share), *[bob] * round(10 * (1 - share)))
+    reader = reader_of(ada=ada, bob=bob, mean=mean)
+    with pytest.raises(RefusedError, match="photo ada and photo bob do not show the same person"):
+        enrol(gallery, audit, photos("ada", "bob", "mean"), "Ada", consent=CONSENT, reader=reader, standard=STANDARD)
+    assert left_as_it_was(gallery, audit)
+
+
+def test_morph_with_somebody_enrolled_is_refused(gallery: Gallery, audit: AuditLog) -> None:
+    """B14, B15: the average of an enrolled and a new person is too alike to the one enrolled, who is named by id."""
+    ada = enrol_ada(gallery, audit, "ada1", "ada2")
+    morph = joined(towards(12), towards(20))
+    reader = reader_of(morph=morph, bob=joined(morph, towards(21)))
+    with pytest.raises(RefusedError, match=ada.person_id) as fault:
+        enrol(gallery, audit, photos("morph", "bob"), "Bob", consent=CONSENT, reader=reader, standard=STANDARD)
+    assert "a stranger comes this near" in str(fault.value)
+    assert gallery.people() == (ada,)
+
+
+def test_twin_is_enrolled_only_where_an_admin_answers_for_it(gallery: Gallery, audit: AuditLog) -> None:
+    """B14, C8: somebody enrolled is refused under a second name; a twin needs an admin, and the log says whose."""
+    ada = enrol_ada(gallery, audit, "ada1")
+    with pytest.raises(RefusedError, match=f"this is person {ada.person_id} or somebody very alike"):
+        enrol(gallery, audit, photos("ada2", "ada3"), "Eve", consent=CONSENT, reader=READER, standard=STANDARD)
+    assert gallery.people() == (ada,)
+    lax = replace(STANDARD, accept_alike=True)
+    eve = enrol(gallery, audit, photos("ada2", "ada3"), "Eve", consent=CONSENT, reader=READER, standard=lax)
+    assert eve.rival is not None
+    assert eve.rival.person_id == ada.person_id
+    assert f"; accepted although alike to person {ada.person_id} (" in details(audit)[1]
+    with pytest.raises(RefusedError, match="enrolled already"):  # one picture for two is nobody's to accept
+        enrol(gallery, audit, photos("ada1"), "Eve", consent=CONSENT, reader=READER, standard=lax)
+
+
+def test_visit_is_held_to_the_same_standard(gallery: Gallery, audit: AuditLog) -> None:
+    """B14, B15: what the camera saw enrols only in high quality, of one person, and of nobody who is enrolled."""
+    ada = enrol_ada(gallery, audit, "ada1")
+
+    def enrol_visit(*references: tuple[Embedding, Grade], standard: Standard = STANDARD) -> Person:
+        """Enrol Bob from a visit."""
+        actor = Actor(ActorKind.CLIENT, "desk")
+        return enrol_seen(
+            gallery, audit, references, "Bob", consent=CONSENT, standard=standard, actor=actor, method="mqtt"
+        ).person
+
+    high, medium = Grade.HIGH, Grade.MEDIUM
+    for references, why in [
+        ([], "nothing was read"),
+        ([(towards(20), medium)], "view 1 is of medium quality"),
+        ([(towards(20), high), (towards(30), high)], "do not show the same person"),
+        ([(towards(11), high)], ada.person_id),
+    ]:
+        with pytest.raises(RefusedError, match=why):
+            enrol_visit(*references)
+    assert gallery.people() == (ada,)
+    assert enrol_visit((towards(21), medium), (towards(20), high), (towards(22), high)).references == 2
+    assert enrol_visit((towards(31), medium), standard=replace(STANDARD, accept_medium=True)).references == 1
+    assert details(audit)[-1].endswith("; accepted 1 of medium quality")
+
+
+def test_embedder_that_was_never_measured_enrols_nobody(gallery: Gallery, audit: AuditLog) -> None:
+    """Where nobody knows how alike strangers look, no set can be checked, and nobody is enrolled."""
+    with pytest.raises(RefusedError, match="was never measured"):
+        enrol(gallery, audit, photos("ada1"), "A", consent=CONSENT, reader=READER, standard=Standard(None, 1e-3))
     assert left_as_it_was(gallery, audit)

@@ -437,12 +437,27 @@ def test_killed_while_enrolling(tmp_path: Path) -> None:
             assert gallery.findings("m", D) == ()
 
 
+def test_gallery_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """F9: a gallery from before there were calibrations keeps everybody and takes one."""
+    path = tmp_path / "gallery.db"
+    with Gallery(path) as gallery:
+        ada = gallery.add("Ada", ADA_AGREES, [reference(1)])
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.executescript("DROP TABLE calibration; DELETE FROM _sqlite_migrations WHERE name = '0002_calibration';")
+        db.execute("PRAGMA user_version = 1")
+    with Gallery(path) as gallery:
+        assert gallery.people() == (ada,)
+        assert gallery.calibrations() == {}
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (GALLERY.version,)
+
+
 def test_newer_schema_is_refused(tmp_path: Path) -> None:
     """F9: a gallery from a newer version is refused in one line, and not touched."""
     path = tmp_path / "gallery.db"
     Gallery(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute(f"PRAGMA user_version = {GALLERY.version + 1}")
     before = path.read_bytes()
     with pytest.raises(StorageError, match="newer Ostiary"):
         Gallery(path)

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.pipeline.embedding import fuse
+from appliance.pipeline.embedding import ALIKE_COSINE, fuse
 from appliance.pipeline.presentation import (
-    ALIKE_COSINE,
     MAX_EVIDENCE,
     MAX_GAP_S,
     Presentations,
