@@ -10,7 +10,6 @@ import click
 
 from appliance.audit import AuditLog
 from appliance.commands.options import Installation, with_installation
-from appliance.commissioning.clearance import clearance
 from appliance.door.link import ControllerLink
 from appliance.drivers.camera import open_camera
 from appliance.errors import ApplianceError, CameraError, HardwareError, RefusedError
@@ -112,6 +111,8 @@ def _clock(_installation: Installation) -> str:
 
 
 def _liveness(installation: Installation) -> str:
+    from appliance.commissioning.clearance import clearance  # noqa: PLC0415 - OpenCV may be what is missing
+
     cleared = clearance(installation)
     if not cleared.face_only:
         raise RefusedError(cleared.words)

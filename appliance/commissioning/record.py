@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -97,7 +98,8 @@ def store(result: Result, file: Path, key_file: Path) -> Result:
             os.fsync(written.fileno())
         draft.replace(file)
     except OSError as fault:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise StorageError(f"commissioning result {file} cannot be written: {fault.strerror}") from fault
     return signed
 
