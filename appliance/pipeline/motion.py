@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from appliance.records import FaceDetection, Frame
 
-FACE_PX = 75  # a face is followed in a picture in which it is so wide or up to twice that: 0.05 px is 0.07 % of it
+FACE_PX = 60  # a face is followed in a picture in which it is so wide or up to twice that; more, and it is soft
 ANCHOR_EVERY_S = 0.3
 SURROUNDINGS_EVERY_S = 0.25  # they cost three times what the face does
 MIN_SHIFT = 0.04  # face widths that the face must have moved, or what stands and what comes along look alike
@@ -34,15 +34,17 @@ LOOK_BACK_S = 1.0  # the longest time between the two moments; a head has turned
 MIN_APART_S = 0.19
 MIN_INTERVAL_S = 0.06  # at 30 frames a second every other one says as much
 MIN_POINTS = 14
-TRIM = 0.85  # of the points make the plane: eyelids, and single points gone astray, are not taken for depth
+TRIM = 0.85  # of the points make the plane: single ones gone astray are not taken for depth
 _STRAY = 0.12  # face widths from where the mesh says it is: another thing is being followed
 
-# Of the 468: eyes, brows, nose and mouth, which have texture, and brow, cheeks and chin, which lie deeper.
+# Of the 468: brows, nose and mouth, which have texture, and brow, cheeks and chin, which lie deeper. Not the eyes:
+# a mask has holes there, behind which somebody blinks.
 _POINTS = np.array(
     [
-        33, 133, 159, 145, 362, 263, 386, 374, 70, 105, 107, 336, 334, 300, 1, 4,
-        5, 195, 6, 98, 327, 2, 94, 61, 291, 0, 17, 13, 37, 267, 84, 314,
-        50, 280, 205, 425, 187, 411, 9, 151, 108, 337, 116, 345, 199, 175, 212, 432,
+        70, 105, 107, 336, 334, 300, 63, 293, 55, 285, 1, 4, 5, 195, 6, 168,
+        98, 327, 2, 94, 64, 294, 48, 278, 61, 291, 0, 17, 13, 37, 267, 84,
+        314, 40, 270, 91, 321, 50, 280, 205, 425, 187, 411, 9, 151, 108, 337, 116,
+        345, 199, 175, 212, 432,
     ]
 )  # fmt: skip
 
@@ -53,7 +55,7 @@ class _Moment:
 
     at_s: float
     picture: NDArray[np.uint8]  # (h, w) luma
-    points: NDArray[np.float32]  # (48, 2) px of the small picture
+    points: NDArray[np.float32]  # (53, 2) px of the small picture
     centre: NDArray[np.float64]  # (2,) px
     width: float  # of the face, px
 

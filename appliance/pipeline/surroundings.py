@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 FACE_PX = 48  # width of the face in the pictures compared
 REACH = 3.0  # face widths to each side of the face's middle
 _SIDE_PX = round(2 * REACH * FACE_PX)
-# Hair reaches 1.0 of a face's width to the side and 1.3 upwards; below the chin shoulders move with the head.
-_BANDS = (1.1, 1.4, 1.8, 2.3, 3.0)
-_ABOVE, _CHIN = -1.4, 0.3
+# Hair reaches 0.9 of a face's width to the side and 1.2 upwards; below the chin shoulders move with the head.
+_BANDS = (1.0, 1.2, 1.5, 2.0, 3.0)
+_ABOVE, _CHIN = -1.3, 0.3
 _SIDES = 3  # left, right, above
 _SLACK_PX = 1  # by which a guess from the face's own motion misses at so many widths from it
 _CONTRAST = 10.0  # luma levels by which the two guesses must differ for a pixel to tell

@@ -79,6 +79,18 @@ def pad(folder: Path, embedder: Embedder, detector: Detector) -> None:
 
 
 @root.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--photos", type=FOLDER, help="A folder in the form of LFW: prints of its people are held up too.")
+@click.option("--people", type=click.IntRange(1), default=20, show_default=True, help="So many of them.")
+@_with_models
+def cues(folder: Path, *, photos: Path | None, people: int, embedder: Embedder, detector: Detector) -> None:
+    """Count the cues over frames in the recordings that FOLDER/manifest.csv lists, and in prints made on the fly."""
+    from . import cues as bench  # noqa: PLC0415
+
+    bench.run(folder, embedder, detector, bench.Prints(photos, people))
+
+
+@root.command()
 @click.option("--frames", type=click.IntRange(20, 100_000), default=300, show_default=True, help="Frames timed.")
 @click.option("--gallery", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="References.")
 @click.option("--busy", is_flag=True, help="Keep all other cores busy meanwhile.")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from appliance.records import FaceDetection
 
 FOCAL_PX = 700.0  # of a webcam at 640x480
+_GRID_PX = 8
 MAINS_HZ = 100.0  # a lamp on 50 Hz mains flickers at twice that
 
 
@@ -75,7 +76,7 @@ def frames(
         shown = _blinking(sheet, closed=closed) if how.eye_holes else sheet.picture
         picture = _laid(Sheet(shown, sheet.face, sheet.eyes), room, how, _Pose(turned, moved, bend[number]))
         lit = picture * _bands(len(picture), float(at_s[number]), how.flicker)[:, np.newaxis, np.newaxis]
-        yield _levels(lit + random.normal(0, how.noise, picture.shape))
+        yield _levels(lit + how.noise * random.standard_normal(picture.shape, np.float32))
 
 
 def textured_room(width_px: int = 640, height_px: int = 480, seed: int = 5) -> NDArray[np.uint8]:
@@ -114,11 +115,12 @@ class _Pose:
     bend: float
 
 
-def _laid(sheet: Sheet, room: NDArray[np.uint8], how: Handling, pose: _Pose) -> NDArray[np.float64]:
+def _laid(sheet: Sheet, room: NDArray[np.uint8], how: Handling, pose: _Pose) -> NDArray[np.float32]:
     """Return the room with the sheet before it; each camera ray is met with the sheet's cylinder."""
     height, width = room.shape[:2]
     centre_x, centre_y, half = sheet.face
-    rows, columns = np.indices((height, width), np.float64)
+    # The way of a ray is smooth: every eighth is followed, and those between are drawn in.
+    rows, columns = (_GRID_PX * line for line in np.indices((height // _GRID_PX + 2, width // _GRID_PX + 2), float))
     ray = np.stack(
         [columns - width / 2 - pose.shift[0], rows - 0.45 * height - pose.shift[1], np.full_like(rows, FOCAL_PX)]
     )
@@ -126,13 +128,19 @@ def _laid(sheet: Sheet, room: NDArray[np.uint8], how: Handling, pose: _Pose) -> 
     eye = pose.turned.T @ (0, 0, -FOCAL_PX)  # the sheet's middle is the origin, one unit a pixel of the frame
     across, down = _met(eye, ray, pose.bend / how.face_px)
     zoom = how.face_px / (2 * half)
-    x, y = (across / zoom + centre_x).astype(np.float32), (down / zoom + centre_y).astype(np.float32)
+    x, y = (_between(line, width, height) for line in (across / zoom + centre_x, down / zoom + centre_y))
     laid = cv2.remap(sheet.picture, x, y, cv2.INTER_LINEAR)
     reach = 2 * half * how.margin
     left, right = max(0.0, centre_x - reach), min(sheet.picture.shape[1] - 1.0, centre_x + reach)
     top, bottom = max(0.0, centre_y - reach), min(sheet.picture.shape[0] - 1.0, centre_y + reach)
     seen = cv2.blur(((x >= left) & (x <= right) & (y >= top) & (y <= bottom)).astype(np.float32), (2, 2))
-    return np.asarray(room * (1 - seen[..., np.newaxis]) + laid * seen[..., np.newaxis], np.float64)
+    return room * (1 - seen[..., np.newaxis]) + laid * seen[..., np.newaxis]
+
+
+def _between(line: NDArray[np.float64], width: int, height: int) -> NDArray[np.float32]:
+    """Return (height, width) values between those at every eighth row and column."""
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return cv2.remap(line.astype(np.float32), columns / _GRID_PX, rows / _GRID_PX, cv2.INTER_LINEAR)
 
 
 def _met(
@@ -150,10 +158,10 @@ def _met(
     return arc, y
 
 
-def _bands(height: int, at_s: float, depth: float) -> NDArray[np.float64]:
+def _bands(height: int, at_s: float, depth: float) -> NDArray[np.float32]:
     """Return each row's brightness under a lamp on the mains, rows read one after another in 1/30 s."""
     read_s = at_s + np.arange(height) / height / 30
-    return 1 - depth * np.abs(np.sin(np.pi * MAINS_HZ * read_s + 0.7))
+    return (1 - depth * np.abs(np.sin(np.pi * MAINS_HZ * read_s + 0.7))).astype(np.float32)
 
 
 def _blinking(sheet: Sheet, *, closed: bool) -> NDArray[np.uint8]:
@@ -169,5 +177,5 @@ def _blinking(sheet: Sheet, *, closed: bool) -> NDArray[np.uint8]:
     return covered
 
 
-def _levels(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _levels(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
