@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WIDTH, LEFT, RIGHT = 920, 130, 24  # px
 _ROW, _BARS, _BINS = 84, 44, 25
-_TOP, _HIGH = 20, 240
+_TOP, _HIGH = 30, 240
 _COLOURS = 6
 _STEPS = 400
 
@@ -38,7 +38,7 @@ def histograms(trials: Sequence[Trial], species: Sequence[str], threshold: float
     ticks = "".join(
         f'<text x="{_x(at):.0f}" y="{bottom + 18}" text-anchor="middle">{at:g}</text>' for at in (0, 0.25, 0.5, 0.75, 1)
     )
-    inside = "".join(rows) + _cut(threshold, 6, bottom, f"threshold {threshold:g}") + ticks
+    inside = "".join(rows) + _cut(threshold, 12, bottom, f"threshold {threshold:g}") + ticks
     return _drawing(height, "Scores of each species", inside)
 
 
@@ -76,14 +76,15 @@ def curves(trials: Sequence[Trial], species: Sequence[str], threshold: float, pr
     ticks = "".join(
         f'<text x="{_x(at):.0f}" y="{bottom + 18}" text-anchor="middle">{at:g}</text>' for at in (0, 0.25, 0.5, 0.75, 1)
     )
-    cuts = _cut(threshold, _TOP, bottom, f"threshold {threshold:g}")
+    cuts = _cut(threshold, _TOP - 16, bottom, f"threshold {threshold:g}")
     if proposed is not None and proposed != threshold:
-        cuts += _cut(proposed, _TOP, bottom, f"proposed {proposed:g}")
+        cuts += _cut(proposed, _TOP - 16, bottom, f"proposed {proposed:g}")
     lines = "".join(_curve(trials, name, number) for number, name in enumerate(species))
+    apart = (_x(1) - _x(0)) / len(species)
     keys = "".join(
         f'<path class="curve" stroke="{_colour(number)}" stroke-dasharray="{_dash(number)}" '
-        f'd="M{_x(0) + 150 * number:.0f} {bottom + 38}h22"/>'
-        f'<text x="{_x(0) + 150 * number + 28:.0f}" y="{bottom + 42}">{escape(_name(name))}</text>'
+        f'd="M{_x(0) + apart * number:.0f} {bottom + 38}h22"/>'
+        f'<text x="{_x(0) + apart * number + 28:.0f}" y="{bottom + 42}">{escape(_name(name))}</text>'
         for number, name in enumerate(species)
     )
     return _drawing(bottom + 56, "Error rates against the threshold", grid + ticks + cuts + lines + keys)
@@ -110,7 +111,7 @@ def _dash(number: int) -> str:
 def _cut(at: float, top: float, bottom: float, words: str) -> str:
     return (
         f'<path class="cut" d="M{_x(at):.1f} {top}V{bottom}"/>'
-        f'<text x="{_x(at) - 6:.1f}" y="{top + 12}" text-anchor="end">{words}</text>'
+        f'<text x="{_x(at) - 6:.1f}" y="{top + 4}" text-anchor="end">{words}</text>'
     )
 
 

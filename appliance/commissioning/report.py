@@ -46,7 +46,9 @@ def page(result: Result, judged: Judgement) -> str:
         curves=curves(result.trials, species, judged.threshold, proposed),
         proposal=escape(_proposal(result, proposed)),
         not_covered="".join(f"<li>{escape(line)}</li>" for line in not_covered),
-        facts="".join(_fact(name, value) for name, value in {**result.conditions, "version": result.version}.items()),
+        tested=f"{result.threshold:g}",
+        version=escape(result.version),
+        facts="".join(_fact(name, value) for name, value in result.conditions.items()),
         signature=escape(result.sig[:16]),
     )
 
