@@ -134,13 +134,14 @@ def _laid(sheet: Sheet, room: NDArray[np.uint8], how: Handling, pose: _Pose) -> 
     left, right = max(0.0, centre_x - reach), min(sheet.picture.shape[1] - 1.0, centre_x + reach)
     top, bottom = max(0.0, centre_y - reach), min(sheet.picture.shape[0] - 1.0, centre_y + reach)
     seen = cv2.blur(((x >= left) & (x <= right) & (y >= top) & (y <= bottom)).astype(np.float32), (2, 2))
-    return room * (1 - seen[..., np.newaxis]) + laid * seen[..., np.newaxis]
+    return np.asarray(room * (1 - seen[..., np.newaxis]) + laid * seen[..., np.newaxis], np.float32)
 
 
 def _between(line: NDArray[np.float64], width: int, height: int) -> NDArray[np.float32]:
     """Return (height, width) values between those at every eighth row and column."""
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return cv2.remap(line.astype(np.float32), columns / _GRID_PX, rows / _GRID_PX, cv2.INTER_LINEAR)
+    drawn = cv2.remap(line.astype(np.float32), columns / _GRID_PX, rows / _GRID_PX, cv2.INTER_LINEAR)
+    return np.asarray(drawn, np.float32)
 
 
 def _met(

@@ -154,6 +154,12 @@ def test_species_is_guessed_from_what_was_seen() -> None:
     assert species_guess(()) is Species.UNKNOWN
 
 
+def test_every_cue_is_explained() -> None:
+    """The document of attacks lists each sign by the name it has in the log."""
+    text = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+    assert [cue for cue in Cue if f"`{cue}`" not in text] == []
+
+
 @cache
 def noisy_templates(face: str, sigma: float) -> tuple[Embedding, ...]:
     """Return templates of one still print under sensor noise, a whole camera frame cut by one fixed alignment."""
