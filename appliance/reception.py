@@ -148,7 +148,8 @@ class Reception:
         """Return what may be enrolled of an approved visitor. Raises RefusedError where nothing is kept."""
         _, references = self._offers.get(ticket_id, (0.0, []))
         if not references:
-            raise RefusedError(f"ticket {ticket_id} has nothing to enrol: it must be approved, within {OFFER_S:.0f} s")
+            within = f"approved within the last {OFFER_S:.0f} s, of a live visitor, and not enrolled yet"
+            raise RefusedError(f"ticket {ticket_id} has nothing to enrol: it must be {within}")
         return references
 
     def taken(self, ticket_id: str) -> None:
@@ -229,7 +230,8 @@ class Reception:
         self._clerk.ticket(EventType.ACCESS_GRANTED, Reason.OK, ticket, client_id)
         opened = self._open(ticket.presentation_id, age_s)
         self._outbox.tell(ticket, Reason.OK if opened else Reason.DEGRADED_MODE, client_id)
-        self._offers[ticket.ticket_id] = (self._clock() + OFFER_S, best_references(visit))
+        if _liveness_word(visit, self._settings.liveness.min_bona_fide) == "live":  # nobody is enrolled from a picture
+            self._offers[ticket.ticket_id] = (self._clock() + OFFER_S, best_references(visit))
         return "" if opened else "door_fault"
 
     def _without_effect(self, refused: Refused, client_id: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from appliance.pipeline.embedding import unit
 from appliance.reception import OFFER_S, Reception
 from appliance.records import (
     Candidate,
+    Cue,
     Deny,
     DoorState,
     Embedding,
@@ -245,6 +246,17 @@ def test_offer_is_for_approved_visitors_once_and_not_for_long(stand: Stand) -> N
     stand.now_s += OFFER_S
     stand.reception.tick()
     with pytest.raises(RefusedError):
+        stand.reception.offer(ticket_id)
+
+
+@pytest.mark.parametrize("unsure", [{"bona_fide": 0.3}, {"bona_fide": float("nan")}, {"cues": (Cue.STATIC_INPUT,)}])
+def test_face_that_may_be_a_picture_is_not_offered_for_enrolment(stand: Stand, unsure: dict[str, Any]) -> None:
+    """B14: an attendant may let somebody in whom the liveness doubts; what was read of them enrols nobody."""
+    visit = replace(presentation("v1", ADA, stand.now_s), **unsure)
+    stand.reception.see(Step((visit.latest.detection,), visit, (), Refer(Reason.LIVENESS_UNCERTAIN)), POINT)
+    ticket_id = stand.asked[0].ticket_id
+    assert stand.reception.answer(ticket_id, "desk", approve=True) == ""
+    with pytest.raises(RefusedError, match="of a live visitor"):
         stand.reception.offer(ticket_id)
 
 

@@ -129,7 +129,7 @@ def _accepted_rival(
     if not standard.accept_alike:
         may = "nobody is enrolled twice, and an admin may accept a twin"
         raise RefusedError(f"this is person {rival.person_id} or somebody very alike ({words}); {may}")
-    return [f"accepted although alike to person {rival.person_id} ({words})"]
+    return [f"accepted although alike to person {rival.person_id}"]  # events tell no score
 
 
 class LookAlike(NamedTuple):

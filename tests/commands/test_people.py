@@ -101,3 +101,29 @@ def test_alike_people_raise_the_threshold_until_reset(installation: Installation
 def test_what_makes_no_sense(installation: Installation) -> None:
     """Applying and resetting at once is a usage fault: exit code 2."""
     assert ostiary(installation, "people", "calibrate", "--apply", "--reset")[0] == 2
+
+
+def test_person_is_shown_with_their_rival_in_words(installation: Installation) -> None:
+    """B10, B13: a person's nearest rival is told by name, id and false-match rate, flagged if a human is asked."""
+    ids = enrolled(installation, 2, alike=3.0)
+    code, said = ostiary(installation, "person", "show", ids[0])
+    assert code == 0
+    last = said.splitlines()[-1]
+    assert last.startswith(f"most alike: person 1 ({ids[1]}); a stranger comes this near less than once in")
+    assert last.endswith("A human is asked whenever one of the two comes")
+    assert "0.9" not in said
+
+
+def test_person_who_is_like_nobody_is_shown_so(installation: Installation) -> None:
+    """Alone in the gallery there is no rival; a person of another model is told to be enrolled again (C9)."""
+    (alone,) = enrolled(installation, 1)
+    assert (
+        ostiary(installation, "person", "show", alone)[1].splitlines()[-1] == "most alike: nobody, there is no one else"
+    )
+    with Gallery(installation.gallery_file) as gallery:
+        old = gallery.add("Old", CONSENT, [(Embedding(np.eye(8, dtype=np.float32)[0], "old"), Grade.HIGH)])
+    code, said = ostiary(installation, "person", "show", old.person_id)
+    assert (code, said.splitlines()[-1]) == (
+        0,
+        f"no reference of {MODEL.model_id}, which is in use: enrol this person again",
+    )

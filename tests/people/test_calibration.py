@@ -189,3 +189,14 @@ def test_damaged_calibration_is_a_fault_and_no_threshold(tmp_path: Path, tail: s
         with pytest.raises(StorageError, match=r"gallery\.db is damaged: its calibration") as fault:
             own_tail(gallery, "m")
         assert "\n" not in str(fault.value)
+
+
+def test_calibration_of_another_process_is_noticed(tmp_path: Path) -> None:
+    """A reader that runs sees a new gallery, and asks for the tail again, when another process applies one."""
+    path = tmp_path / "gallery.db"
+    with Gallery(path) as reader, Gallery(path) as command:
+        before = reader.current("m", 8)
+        assert reader.current("m", 8) is before
+        command.calibrate("m", impostors())
+        assert reader.current("m", 8) is not before
+        assert own_tail(reader, "m") == impostors()
