@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from appliance.attendant import Approved, Denied, Desk, LivenessWord, Refused, Ticket
 from appliance.contract import EventType, Hint, Reason
 from appliance.errors import DoorError, RefusedError
+from appliance.pipeline.cues import species_guess
 from appliance.pipeline.presentation import MIN_CONTINUITY, best_references
 from appliance.records import (
     Actor,
@@ -199,7 +200,7 @@ class Reception:
 
     def _deny(self, visit: Presentation, reason: Reason, point: OperatingPoint) -> None:
         if reason is Reason.LIVENESS_FAILED:
-            detail = ", ".join(visit.cues)
+            detail = f"{', '.join(visit.cues) or 'the model alone'}; species: {species_guess(visit.cues)}"
             self._clerk.visit(EventType.SPOOF_SUSPECTED, reason, visit, point, detail=detail)
         self._clerk.visit(EventType.ACCESS_DENIED, reason, visit, point)
 

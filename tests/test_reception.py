@@ -183,6 +183,14 @@ def test_same_face_under_a_new_track_is_not_decided_twice(stand: Stand) -> None:
     assert stand.door.pulses == []
 
 
+def test_attack_is_logged_with_its_signs(stand: Stand) -> None:
+    """B3: the log says what was seen of an attack, and what it was probably made with."""
+    visit = replace(presentation("v1", ADA, stand.now_s), cues=(Cue.FLAT_INPUT, Cue.CARRIED_BACKGROUND))
+    stand.reception.see(Step((visit.latest.detection,), visit, (), Deny(Reason.LIVENESS_FAILED)), POINT)
+    assert stand.events[0].event_type is EventType.SPOOF_SUSPECTED
+    assert stand.events[0].detail.startswith("flat_input, carried_background; species: print")
+
+
 def test_other_face_is_decided_at_once(stand: Stand) -> None:
     """A refusal of one visitor does not make the next one wait (B19)."""
     stand.see(Deny(Reason.LIVENESS_FAILED))
