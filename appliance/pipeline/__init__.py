@@ -71,7 +71,7 @@ class Pipeline:
     def __init__(
         self, stages: Stages, presentations: Presentations, rules: Rules, beside: Executor | None = None
     ) -> None:
-        """Take what it works with; `beside` is a second thread that scores liveness while this one embeds."""
+        """Take what it works with; `beside` is one further thread, for what need not wait for the embedding."""
         self._stages = stages
         self._beside = beside
         self._presentations = presentations
@@ -103,15 +103,21 @@ class Pipeline:
         if quality.grade is Grade.LOW:
             return Observation(frame, face, geometry, quality, others=others)
         if self._beside is None:
-            liveness = self._stages.score(frame, face)
+            liveness = self._score(frame, face, geometry)
             embedding = self._stages.embed(geometry.crop)
-        else:  # neither needs the other, and together they are more than half of a frame's time
-            scoring = self._beside.submit(self._stages.score, frame, face)
+        else:  # neither needs the other, and together they are most of a frame's time
+            scoring = self._beside.submit(self._score, frame, face, geometry)
             try:
                 embedding = self._stages.embed(geometry.crop)
             finally:  # never two frames in one model
                 liveness = scoring.result()
         return Observation(frame, face, geometry, quality, liveness, embedding, others)
+
+    def _score(self, frame: Frame, face: FaceDetection, geometry: Geometry) -> Liveness:
+        """Read all that tells a living face from a picture of one: in this frame, and since earlier ones."""
+        liveness = self._stages.score(frame, face)
+        self._presentations.follow(frame, face, geometry)
+        return liveness
 
 
 def near(other: FaceDetection, face: FaceDetection) -> bool:

@@ -22,7 +22,7 @@ from appliance.records import Embedding, Evidence, Grade, Observation, Presentat
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from appliance.records import Motion
+    from appliance.records import FaceDetection, Frame, Geometry, Motion
 
 MAX_GAP_S = 0.7  # a face that is away for longer has left
 MIN_OVERLAP = 0.2  # of the boxes of consecutive frames
@@ -43,12 +43,32 @@ class _Track:
     probe: Embedding | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Followed:
+    """How the face moved, looked at before it was known whether the track goes on."""
+
+    track: _Track
+    frame: Frame
+    motion: Motion | None
+
+
 class Presentations:
     """The sixth stage: remembers the one visit that is going on. Belongs to the loop's thread."""
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
         self._track: _Track | None = None
+        self._followed: _Followed | None = None
+
+    def follow(self, frame: Frame, face: FaceDetection, geometry: Geometry) -> None:
+        """Look at how this face moved, ahead of `observe`, which would do it otherwise.
+
+        It costs as much as a small model, so it may run in a second thread while the loop embeds; never beside
+        another call of this object.
+        """
+        track = self._track
+        if track is not None:
+            self._followed = _Followed(track, frame, track.motion.observe(frame, face, geometry.landmarks))
 
     def observe(self, seen: Observation) -> Presentation:
         """Return the visit that this observation belongs to: the present one, or a new one that it starts."""
@@ -56,7 +76,11 @@ class Presentations:
             self._track = _Track(uuid.uuid4().hex, seen.frame.captured_at_s, deque(maxlen=MAX_EVIDENCE), seen)
         track = self._track
         track.latest = seen
-        motion = track.motion.observe(seen.frame, seen.detection, seen.geometry.landmarks)
+        ahead, self._followed = self._followed, None
+        if ahead is not None and ahead.track is track and ahead.frame is seen.frame:
+            motion = ahead.motion
+        else:
+            motion = track.motion.observe(seen.frame, seen.detection, seen.geometry.landmarks)
         track.repeats.observe(seen.frame.captured_at_s, seen.geometry.landmarks)
         track.evidence.append(_evidence(seen, motion))
         while track.evidence[0].captured_at_s < seen.frame.captured_at_s - self._window_s:

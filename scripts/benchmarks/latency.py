@@ -42,15 +42,15 @@ if TYPE_CHECKING:
     from appliance.pipeline import Step
     from appliance.pipeline.policy import Rules
     from appliance.pipeline.reading import ModelStages
-    from appliance.records import Observation, OperatingPoint, Presentation
+    from appliance.records import FaceDetection, Geometry, Observation, OperatingPoint, Presentation
 
 _Result = TypeVar("_Result")
 
 WIDTH_PX, HEIGHT_PX = 640, 480
-SCENE_FRAMES = 24  # rendered beforehand and used again and again: more would count as the pipeline's memory
-WARM_UP = 100  # frames: caches, clock and memory pages settle
+SCENE_FRAMES = 24  # rendered beforehand: drawing is not the pipeline's time
+WARM_UP = 4  # scenes: caches, clock and memory pages settle, and the visitor has shown depth
 PERSON = "visitor"
-WRAPPED = ("detection", "alignment", "quality", "liveness", "embedding", "presentation")
+WRAPPED = ("detection", "alignment", "quality", "liveness", "motion", "embedding", "presentation")
 
 
 class Timers:
@@ -88,6 +88,11 @@ class TimedPresentations(Presentations):
     def __init__(self, window_s: float, timers: Timers) -> None:
         super().__init__(window_s)
         self._observe = timers.timed("presentation", super().observe)
+        self._follow = timers.timed("motion", super().follow)
+
+    def follow(self, frame: Frame, face: FaceDetection, geometry: Geometry) -> None:
+        """Do what the shipped one does."""
+        self._follow(frame, face, geometry)
 
     def observe(self, seen: Observation) -> Presentation:
         """Return what the shipped one returns."""
@@ -109,21 +114,21 @@ def run(embedder: Literal["a", "b"], detector: Literal["short", "full"], load: L
     The two take turns, a scene at a time, so that a neighbour's load falls on both. Raises UsageError without a grant.
     """
     settings, stages = folders.open_stages(embedder, detector)
-    pictures = scene(settings)
-    enrolled = gallery_of(pictures, stages, load.gallery)
+    scene = Scenery(settings.camera.frame_rate)
+    enrolled = gallery_of(scene.next(), stages, load.gallery)
     way, timers = course(settings, stages, enrolled), Timers()
     with contextlib.ExitStack() as closing:
         if load.busy:
             closing.enter_context(busy_cores())
         beside = closing.enter_context(ThreadPoolExecutor(1))
-        alone = Walk(pictures, way, timers=timers)
-        together = Walk(pictures, way, beside=beside)
-        for walk in (alone, together):
-            walk.play(WARM_UP)
-            walk.clear()
-        for _ in range(math.ceil(load.frames / SCENE_FRAMES)):
-            alone.play(SCENE_FRAMES)
-            together.play(SCENE_FRAMES)
+        alone, together = Walk(way, timers=timers), Walk(way, beside=beside)
+        for turn in range(WARM_UP + math.ceil(load.frames / SCENE_FRAMES)):
+            frames = scene.next()
+            if turn == WARM_UP:
+                alone.clear()
+                together.clear()
+            alone.play(frames)
+            together.play(frames)
     if not alone.granted or not together.granted:
         raise UsageError("no frame was granted: the way to the relay was not measured")
     one, two = np.array(alone.spent_ms), np.array(together.spent_ms)
@@ -170,19 +175,29 @@ def busy_cores() -> Iterator[None]:
             other.wait()
 
 
-def scene(settings: Settings) -> list[NDArray[np.uint8]]:
-    """Return what the simulated camera sees of a person who stands before the door."""
-    renderer = Renderer(WIDTH_PX, HEIGHT_PX)
-    visit = Visit(for_s=60.0)
-    start_s, step_s = 2.0, 1 / settings.camera.frame_rate
-    return [frozen(renderer.draw(visit, start_s + number * step_s)) for number in range(SCENE_FRAMES)]
+class Scenery:
+    """What the simulated camera sees of a person who stands before the door and never moves twice alike."""
+
+    def __init__(self, rate: float) -> None:
+        self._renderer = Renderer(WIDTH_PX, HEIGHT_PX)
+        self._visit = Visit(for_s=3600.0)
+        self._rate = rate
+        self._number = 0
+
+    def next(self) -> list[Frame]:
+        """Return the next `SCENE_FRAMES` frames."""
+        frames = []
+        for _ in range(SCENE_FRAMES):
+            at_s = 2.0 + self._number / self._rate  # the visitor has arrived by then
+            frames.append(Frame(frozen(self._renderer.draw(self._visit, at_s)), at_s, self._number))
+            self._number += 1
+        return frames
 
 
-def gallery_of(pictures: list[NDArray[np.uint8]], stages: ModelStages, size: int) -> GallerySnapshot:
-    """Return `size` random people and, last, the person of the pictures."""
+def gallery_of(frames: list[Frame], stages: ModelStages, size: int) -> GallerySnapshot:
+    """Return `size` random people and, last, the person of the frames."""
     seen = []
-    for pixels in pictures[::6]:
-        frame = Frame(pixels, 0.0, 0)
+    for frame in frames[::6]:
         seen += [stages.embed(stages.align(frame, face).crop) for face in stages.detect(frame)[:1]]
     read = [one for one in seen if one is not None]
     person = fuse(read, [1.0] * len(read))
@@ -219,7 +234,6 @@ class Walk:
 
     def __init__(
         self,
-        pictures: list[NDArray[np.uint8]],
         way: Course,
         *,
         timers: Timers | None = None,
@@ -230,8 +244,7 @@ class Walk:
         stages = way.stages if timers is None else TimedStages(way.stages, timers)
         presentations = Presentations(window_s) if timers is None else TimedPresentations(window_s, timers)
         self._pipeline = Pipeline(FollowingStages(stages), presentations, way.rules, beside)
-        self._pictures, self._way, self._timers = pictures, way, timers
-        self._number = 0
+        self._way, self._timers = way, timers
         self.spent_ms: list[float] = []
         self.granted = 0
 
@@ -242,12 +255,9 @@ class Walk:
         if self._timers is not None:
             self._timers.spent_ms.clear()
 
-    def play(self, count: int) -> None:
-        """Step through the next frames."""
-        for _ in range(count):
-            at_s = self._number / self._way.settings.camera.frame_rate
-            frame = Frame(self._pictures[self._number % len(self._pictures)], at_s, self._number)
-            self._number += 1
+    def play(self, frames: list[Frame]) -> None:
+        """Step through the frames."""
+        for frame in frames:
             inside_ms = 0.0 if self._timers is None else _inner(self._timers)
             before = time.perf_counter()
             step = self._pipeline.step(frame, self._way.gallery, self._way.point)

@@ -307,7 +307,17 @@ def test_latency_ends_with_its_figures(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["latency", "--frames", "20", "--gallery", "100"]) == 0
     line = last_line(capsys.readouterr().out)
     assert {"one_thread_ms", "two_threads_ms", "two_over_one", "stages_ms", "rss_mb", "models"} <= set(line)
-    stages = {"detection", "alignment", "quality", "liveness", "embedding", "presentation", "matching", "policy"}
+    stages = {
+        "detection",
+        "alignment",
+        "quality",
+        "liveness",
+        "motion",
+        "embedding",
+        "presentation",
+        "matching",
+        "policy",
+    }
     assert set(line["stages_ms"]) == stages
     assert (line["frames"], line["granted"], line["gallery"]) == (24, [24, 24], 101)
     for found in (line["one_thread_ms"], line["two_threads_ms"]):
