@@ -85,6 +85,9 @@ def _tell(found: Calibration, entry: ModelEntry, now: OperatingPoint, then: Oper
     bound = _bound(found.accepted)
     rate = f"false-match rate {found.accepted.value:.2g}, at most {bound:.2g} (one-sided 95 %, taken as independent)"
     click.echo(f"at or above the threshold {now.threshold:.3f}: {found.accepted.count:,}; {rate}")
+    click.echo(
+        f"within the margin of it: {found.referred:,} pairs of people; a human is asked whenever one of them comes"
+    )
     for one, two, similarity in found.nearest:
         click.echo(f"most alike: {one} and {two}; {in_words(similarity, entry.measured.impostors)}")
     if found.own is None:
@@ -116,6 +119,7 @@ def _as_json(found: Calibration, entry: ModelEntry, now: OperatingPoint, then: O
         "comparisons": found.accepted.n,
         "at_or_above": found.accepted.count,
         "fmr_upper_95": _bound(found.accepted),
+        "referred_pairs": found.referred,
         "nearest": [
             {"people": [one, two], "false_match_rate": in_words(similarity, entry.measured.impostors)}
             for one, two, similarity in found.nearest

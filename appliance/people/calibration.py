@@ -40,6 +40,7 @@ class Calibration:
     references: int  # compared; of a gallery beyond `MAX_COMPARED`, evenly chosen
     accepted: Rate  # comparisons of different people at or above the threshold that was asked about
     nearest: tuple[tuple[str, str, float], ...]  # two person ids and their cosine, the most alike first
+    referred: int  # pairs of people within the margin of the threshold: a human is asked whenever one of them comes
     own: Impostors | None  # the tail of the comparisons; None where they are too few
     why_none: str  # "" where there is a tail
 
@@ -57,7 +58,8 @@ def measure(gallery: GallerySnapshot, point: OperatingPoint) -> Calibration:
     accepted = int((compared.scores >= point.threshold).sum())
     own, why_none = _tail(compared, names.size)
     nearest = _nearest(compared, names.tolist())
-    return Calibration(names.size, chosen.size, Rate(accepted, compared.total), nearest, own, why_none)
+    referred = _pairs(compared, point.threshold - point.margin)
+    return Calibration(names.size, chosen.size, Rate(accepted, compared.total), nearest, referred, own, why_none)
 
 
 def _tail(compared: Compared, people: int) -> tuple[Impostors | None, str]:
@@ -73,6 +75,12 @@ def _tail(compared: Compared, people: int) -> tuple[Impostors | None, str]:
         ), ""
     except ValueError as fault:  # of the fit, and of a tail that is none, such as of one that starts at 1
         return None, str(fault).splitlines()[0]
+
+
+def _pairs(compared: Compared, similarity: float) -> int:
+    """Return how many pairs of people have a comparison that reaches the similarity."""
+    pairs = np.sort(compared.pairs[compared.scores >= similarity], axis=1)
+    return int(np.unique(pairs[:, 0] * compared.sizes[0].size + pairs[:, 1]).size)
 
 
 def _nearest(compared: Compared, names: list[str]) -> tuple[tuple[str, str, float], ...]:

@@ -62,6 +62,7 @@ def test_every_pair_of_people_is_compared_once() -> None:
     assert (found.people, found.references) == (3, 4)
     assert (found.accepted.count, found.accepted.n) == (2, 5)
     assert found.nearest[0][:2] == ("ada", "bo")
+    assert found.referred == 1
     assert found.nearest[0][2] == pytest.approx(
         float(rows[1] @ rows[2] / np.linalg.norm(rows[1]) / np.linalg.norm(rows[2]))
     )
@@ -94,7 +95,7 @@ def test_tail_of_the_gallery_is_that_of_its_comparisons() -> None:
 def test_people_all_alike_have_no_tail_and_no_crash() -> None:
     """C8: where everybody has one and the same template, every comparison counts as accepted and no tail is made up."""
     found = measure(gallery_of(np.ones((300, 8)), [f"p{number}" for number in range(300)]), POINT)
-    assert found.accepted.count == found.accepted.n == 44_850
+    assert found.accepted.count == found.accepted.n == found.referred == 44_850
     assert found.own is None
     assert found.why_none
 
