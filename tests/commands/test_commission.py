@@ -98,6 +98,18 @@ def test_running_reader_is_told_of(tmp_path: Path) -> None:
         says(ostiary("commission", "spoof", *options), 3, "another reader is running", "stop it first")
 
 
+def test_attack_that_passes_is_found_at_a_live_camera(tmp_path: Path) -> None:
+    """Guided line by line at a camera, what passes for live where an attack was announced fails the door."""
+    scene = tmp_path / "scene.json"
+    scene.write_text(Scene(visits=(Visit(for_s=60, pause_s=0.1),)).model_dump_json())
+    options = places(tmp_path, f"simulated:{scene}")
+    done = ostiary("commission", "spoof", "--bona-fide", "1", "--people", "1", *options, answers="\n\n\n")
+    says(done, 1, "1 of 1 print presentations passed for live; none may", "1 of 1 phone")
+    assert "No threshold keeps every attack out" in done.stdout
+    asked = [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith(("person 1: a", "print 1: a"))]
+    assert asked == ["person 1", "print 1"]
+
+
 def test_installer_who_leaves_stores_nothing(tmp_path: Path) -> None:
     """Where nobody answers at the terminal it ends, and no result is stored."""
     scene = tmp_path / "scene.json"
