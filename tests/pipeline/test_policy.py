@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 RULES = Rules(min_frames=3, intent_s=0.3, reading_s=4.0, min_bona_fide=0.5, face_only=True)
 POINT = OperatingPoint(0.5, 0.1, 1e-3, 2, "a test")
-ADA, BO = Candidate("ada", "r1", 0.8, rival=0.3), Candidate("bo", "r2", 0.3)
+ADA, BO = Candidate("ada", "r1", 0.8, rival=0.3), Candidate("bo", "r2", 0.2)
 
 NUMBER = st.one_of(
     st.floats(-1.5, 1.5), st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 0.5, 0.499999, 1.0, 1e9, -1e9])
@@ -95,6 +95,7 @@ def test_grant_means_that_everything_was_there(
     assert math.isfinite(candidates[0].similarity)
     assert all(candidates[0].similarity - other.similarity >= point.margin for other in candidates[1:2])
     assert all(candidates[0].similarity > other.similarity for other in candidates[1:2])
+    assert all(other.similarity < point.threshold - 2 * point.margin for other in candidates[1:2])
     assert candidates[0].rival < point.threshold - point.margin
     assert seen.latest.embedding is not None
     assert seen.latest.liveness is not None
@@ -210,6 +211,14 @@ def test_person_with_a_look_alike_is_referred_at_once(rival: float) -> None:
     twin = replace(ADA, similarity=0.99, rival=rival)
     assert decide(visit(), [twin, BO], POINT, RULES) == Refer(Reason.AMBIGUOUS_MATCH)
     assert decide(visit(), [replace(twin, rival=0.399), BO], POINT, RULES) == Grant("ada")
+
+
+@pytest.mark.parametrize("under", [0.05, 0.1, 0.15])
+def test_runner_up_just_under_the_threshold_is_referred(under: float) -> None:
+    """B10: however sure the match, a second person a little under the threshold is a wait, then a human's question."""
+    both = [replace(ADA, similarity=0.99), replace(BO, similarity=POINT.threshold - under)]
+    assert isinstance(decide(visit(), both, POINT, RULES), Wait)
+    assert decide(visit(62), both, POINT, RULES) == Refer(Reason.AMBIGUOUS_MATCH)
 
 
 def test_tie_is_referred_even_without_a_margin() -> None:
