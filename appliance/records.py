@@ -6,6 +6,7 @@ ISO/IEC 2382-37 (biometrics), 30107-3 (presentation attack detection) and 19795-
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -86,8 +87,11 @@ class Flaw(StrEnum):
     BLUR = "blur"
     TOO_DARK = "too_dark"
     TOO_BRIGHT = "too_bright"
+    LOW_CONTRAST = "low_contrast"
     NOISE = "noise"
+    COVERED = "covered"
     NO_LANDMARKS = "no_landmarks"
+    LANDMARKS_DISAGREE = "landmarks_disagree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +102,19 @@ class Quality:
     flaws: tuple[Flaw, ...]  # worst first
     face_px: float  # width of the detection box
     inter_eye_px: float
-    blur: float  # variance of the Laplacian over the crop's own contrast; higher is sharper
-    exposure: float  # 0..255, mean luma of the crop
+    sharpness: float  # detail in the least sharp direction over the face's own contrast; 0 for a flat face
+    exposure: float  # 0..255, mean luma of the face; told, not judged: it differs with the skin
     noise: float  # standard deviation of the crop's grain in luma levels; higher is noisier
+    # What follows is NaN where nobody measured it.
+    contrast: float = math.nan  # standard deviation of the face's luma, 0..127
+    under_exposed: float = math.nan  # share of the face with luma 25 or less, 0..1
+    over_exposed: float = math.nan  # share of the face with luma 247 or more, 0..1
+    yaw_deg: float = math.nan  # as in Geometry
+    pitch_deg: float = math.nan
+    roll_deg: float = math.nan
+    disagreement: float = math.nan  # farthest that detector and mesh lie apart, in distances between the eyes
+    mouth_detail: float = math.nan  # of the mouth's surroundings over that of the eyes'; a covered mouth has little
+    eyes_open: float = math.nan  # height of the mesh's eyes over their width; told, not judged: lids are imprecise
 
 
 class Cue(StrEnum):
