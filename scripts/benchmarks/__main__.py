@@ -91,6 +91,17 @@ def cues(folder: Path, *, photos: Path | None, people: int, embedder: Embedder, 
 
 
 @root.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--pairs", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Mated pairs used.")
+@_with_models
+def quality(folder: Path, *, embedder: Embedder, detector: Detector, pairs: int) -> None:
+    """Make faces of FOLDER's mated pairs worse, and tell what each flaw costs and what quality makes of it."""
+    from . import quality as bench  # noqa: PLC0415
+
+    bench.run(folder, embedder, detector, pairs)
+
+
+@root.command()
 @click.option("--frames", type=click.IntRange(20, 100_000), default=300, show_default=True, help="Frames timed.")
 @click.option("--gallery", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="References.")
 @click.option("--busy", is_flag=True, help="Keep all other cores busy meanwhile.")

@@ -171,8 +171,8 @@ def eyes_shut(pixels: NDArray[np.uint8], face: Geometry, level: float, _dice: np
 
 DEGRADATIONS = (
     Degradation("size", "px between the eyes", (28, 20, 16, 12, 9), shrunk),
-    Degradation("defocus", "% of the distance between the eyes", (4, 7, 10, 14, 20), defocused),
-    Degradation("motion", "% of the distance between the eyes", (20, 40, 60, 80, 110), moved),
+    Degradation("defocus", "% of the eyes' distance", (4, 7, 10, 14, 20), defocused),
+    Degradation("motion", "% of the eyes' distance", (20, 40, 60, 80, 110), moved),
     Degradation("dark", "times less light", (4, 8, 16, 32, 64), dimmed),
     Degradation("bright", "times the light", (1.5, 2.5, 4, 7), overexposed),
     Degradation("one side", "times less light there", (4, 16, 64), lit_from_one_side),
