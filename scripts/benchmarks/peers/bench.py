@@ -44,7 +44,8 @@ def run(folder: Path, recordings: Path | None, *, frames: int, pairs: int) -> No
     shown = photographs.showings(settings, recordings)
     with contextlib.ExitStack() as running:
         contestants = [running.enter_context(Contestant(program)) for program in programs()]
-        spent_ms = by_turns(latency.scene(settings), contestants, frames)
+        pictures = [frame.pixels for frame in latency.Scenery(settings.camera.frame_rate).next()]
+        spent_ms = by_turns(pictures, contestants, frames)
         memory_mb = [one.peak_mb() for one in contestants]
         answers = read_pictures(folds, contestants)
         ours, _, human = contestants

@@ -122,8 +122,7 @@ def at_the_door(showing: Showing, settings: Settings, stages: ModelStages) -> tu
 
     Whoever is shown is enrolled from these very frames, and a face alone may open: only liveness stands in the way.
     """
-    pictures = [frame.pixels for frame in sampled(showing)]
-    way = latency.course(settings, stages, latency.gallery_of(pictures, stages, REFERENCES))
+    way = latency.course(settings, stages, latency.gallery_of(list(sampled(showing)), stages, REFERENCES))
     attempts = opened = 0
     pipeline: Pipeline | None = None
     for frame in showing.frames():
