@@ -69,7 +69,8 @@ def test_change_tells_shift_shape_and_growth_apart() -> None:
     """A plane that only turns, grows and shifts keeps its shape; one that leans does not."""
     cos, sin = 1.1 * math.cos(0.3), 1.1 * math.sin(0.3)
     shift, tilt, growth = change(np.array([[cos, -sin, 0.3], [sin, cos, 0.4], [0, 0, 1]]))
-    assert (shift, growth) == (pytest.approx(0.5), pytest.approx(0.1))
+    assert shift == pytest.approx(0.5)
+    assert growth == pytest.approx(0.1)
     assert tilt == pytest.approx(0, abs=1e-9)
     assert change(np.diag([1.0, 0.9, 1.0]))[1] == pytest.approx(1 / 0.9 - 1)
 
