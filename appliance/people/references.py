@@ -118,7 +118,8 @@ def _accepted_rival(
 ) -> list[str]:
     """Return what the audit log says of a twin that an admin accepted; [] where nobody enrolled is so alike."""
     rival = rival_of(looks, known)
-    point = operating_point(impostors, max(standard.target_fpir, ENROL_FPIR), known.size, 0.0)
+    # Every view given is one more chance to meet each reference by accident.
+    point = operating_point(impostors, max(standard.target_fpir, ENROL_FPIR), known.size * len(looks), 0.0)
     if rival is None:
         return []
     if rival.similarity >= ALIKE_COSINE:

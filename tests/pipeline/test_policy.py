@@ -95,7 +95,7 @@ def test_grant_means_that_everything_was_there(
     assert math.isfinite(candidates[0].similarity)
     assert all(candidates[0].similarity - other.similarity >= point.margin for other in candidates[1:2])
     assert all(candidates[0].similarity > other.similarity for other in candidates[1:2])
-    assert all(other.similarity < point.threshold - 2 * point.margin for other in candidates[1:2])
+    assert all(other.similarity < point.threshold - point.margin for other in candidates[1:2])
     assert candidates[0].rival < point.threshold - point.margin
     assert seen.latest.embedding is not None
     assert seen.latest.liveness is not None
@@ -213,7 +213,7 @@ def test_person_with_a_look_alike_is_referred_at_once(rival: float) -> None:
     assert decide(visit(), [replace(twin, rival=0.399), BO], POINT, RULES) == Grant("ada")
 
 
-@pytest.mark.parametrize("under", [0.05, 0.1, 0.15])
+@pytest.mark.parametrize("under", [0.0, 0.05, 0.0999])
 def test_runner_up_just_under_the_threshold_is_referred(under: float) -> None:
     """B10: however sure the match, a second person a little under the threshold is a wait, then a human's question."""
     both = [replace(ADA, similarity=0.99), replace(BO, similarity=POINT.threshold - under)]
