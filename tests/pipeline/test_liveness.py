@@ -108,8 +108,8 @@ def test_golden_logits_pin_channel_order_and_scale() -> None:
     (scaled,) = model.run(view // 255)
     golden = np.array(GOLDEN["liveness"])
     assert np.abs(logits - golden).max() < 0.25
-    assert np.abs(swapped - golden).max() > 2
-    assert np.abs(scaled - golden).max() > 5
+    assert np.abs(swapped - golden).max() > 0.75
+    assert np.abs(scaled - golden).max() > 3
 
 
 def test_bona_fide_is_the_first_class() -> None:
