@@ -141,6 +141,24 @@ def test_covered_mouth_is_told_and_not_enrolled(stages: ModelStages, seed: int) 
     assert hint_for((Flaw.COVERED,)) is Hint.REMOVE_MASK
 
 
+@pytest.mark.parametrize("phase", [0.0, 0.25, 0.5, 0.75])
+def test_flicker_leaves_a_face_readable_and_hides_no_blur(stages: ModelStages, phase: float) -> None:
+    """A18: bands of a lamp's flicker, 100 Hz under a shutter of 30 ms, leave a good face readable and sharpen no blur.
+
+    A mouth in a dark band under eyes in a bright one may be taken for covered: that is told, and still read.
+    """
+    rows = 1 + 0.3 * np.sin(2 * np.pi * (np.arange(480) / 480 * 3 + phase))
+    good = placed(150, (320, 240))
+    seen, unsharp = (
+        judged(stages, np.clip(picture * rows[:, np.newaxis, np.newaxis] * 0.8, 0, 255).astype(np.uint8))
+        for picture in (good, cv2.GaussianBlur(good, (0, 0), 6.0))
+    )
+    assert seen.grade > Grade.LOW
+    assert set(seen.flaws) <= {Flaw.COVERED}
+    assert unsharp.grade is Grade.LOW
+    assert Flaw.BLUR in unsharp.flaws
+
+
 @pytest.mark.parametrize(("share", "grade"), [(0.3, Grade.HIGH), (0.4, Grade.MEDIUM), (math.nan, Grade.LOW)])
 def test_landmarks_beside_the_detected_points_are_doubted(share: float, grade: Grade) -> None:
     """A15: where detector and mesh place a face's points apart, the mesh is not believed; NaN is apart."""
