@@ -53,14 +53,16 @@ def fitted(goodness: Values, wrong: Errors) -> list[tuple[float, Rate]]:
     They are those of the isotonic regression of error on goodness (pool adjacent violators), so nobody chose them.
     NaN is left out.
     """
-    order = np.argsort(-goodness, kind="stable")
+    known = ~np.isnan(goodness)
+    values, group = np.unique(-goodness[known], return_inverse=True)
+    errors, sizes = np.bincount(group, wrong[known], values.size), np.bincount(group, minlength=values.size)
     groups: list[tuple[float, Rate]] = []
-    for at in order[~np.isnan(goodness[order])]:
-        low, pooled = float(goodness[at]), Rate(int(wrong[at]), 1)
-        while groups and (groups[-1][1].value >= pooled.value or groups[-1][0] == low):
+    for value, count, size in zip(values, errors, sizes, strict=True):
+        pooled = Rate(int(count), int(size))
+        while groups and groups[-1][1].value >= pooled.value:
             _, before = groups.pop()
             pooled = Rate(before.count + pooled.count, before.n + pooled.n)
-        groups.append((low, pooled))
+        groups.append((float(-value), pooled))
     return groups
 
 

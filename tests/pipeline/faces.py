@@ -88,7 +88,7 @@ def seen_face(box: tuple[float, float, float, float] = (200, 100, 350, 250), sco
 def level_geometry(**changes: float) -> Geometry:
     """Return the geometry of a face that looks straight ahead, in a textured crop, but for what is named."""
     random = np.random.default_rng(5)
-    crop = np.repeat(random.integers(90, 150, (28, 28, 3)), 4, axis=0).repeat(4, axis=1).astype(np.uint8)
+    crop = np.repeat(random.integers(60, 190, (28, 28, 3)), 4, axis=0).repeat(4, axis=1).astype(np.uint8)
     values = {"yaw_deg": 0.0, "pitch_deg": 0.0, "roll_deg": 0.0, "presence": 1.0} | changes
     return Geometry(
         landmarks=np.zeros((468, 2), np.float32), five_points=(TEMPLATE + 200).astype(np.float32), crop=crop, **values

@@ -66,6 +66,8 @@ def test_fitted_errors_rise_as_goodness_falls() -> None:
     wrong = np.array([False, True, False, True, True, False, True])
     groups = discard.fitted(goodness, wrong)
     assert [(low, rate.count, rate.n) for low, rate in groups] == [(5, 0, 1), (3, 1, 2), (1, 2, 3)]
+    tied = discard.fitted(np.array([2, 1, 1, 1, 1.0]), np.array([False, True, False, False, False]))
+    assert [(low, rate.n) for low, rate in tied] == [(2, 1), (1, 4)]
     assert discard.bound(groups, 0.0) == 5
     assert discard.bound(groups, 0.5) == 3
     assert discard.bound(groups, 1.0) == 1
