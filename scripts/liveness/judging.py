@@ -91,15 +91,17 @@ def worst(rows: dict[str, dict[str, Any]], figure: str) -> float:
 
 def by_kind(judged: Sequence[Judged], threshold: float) -> dict[str, dict[str, float]]:
     """Return BPCER by simulated light and APCER by made species, over all sources."""
-    lights, made = [one.lights() for one in judged], [one.attacks("made") for one in judged]
+    lights = _joined([one.lights() for one in judged])
+    made = _joined([one.attacks("made") for one in judged])
     return {
-        "bpcer_by_light": {
-            kind: refused(np.concatenate([one[kind] for one in lights]), threshold).value for kind in lights[0]
-        },
-        "apcer_by_made_species": {
-            kind: accepted(np.concatenate([one[kind] for one in made]), threshold).value for kind in made[0]
-        },
+        "bpcer_by_light": {kind: refused(scores, threshold).value for kind, scores in lights.items()},
+        "apcer_by_made_species": {kind: accepted(scores, threshold).value for kind, scores in made.items()},
     }
+
+
+def _joined(every: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
+    kinds = sorted({kind for one in every for kind in one})
+    return {kind: np.concatenate([one.get(kind, np.empty(0)) for one in every]) for kind in kinds}
 
 
 def _row(one: Judged, threshold: float) -> dict[str, Any]:
