@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import StrMethodFormatter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,6 @@ SIZE_IN = (7.2, 4.2)
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 LEAST_ERRORS = 40  # a curve over fewer is chance
 DASHES = ("-", "--", "-.", ":")
-STAGES = ("detection", "alignment", "quality", "liveness", "embedding", "presentation", "matching", "policy")
 
 mpl.rcParams |= {
     "svg.fonttype": "none",  # text stays text: small files that can be searched
@@ -171,23 +170,24 @@ def degraded(lines: Lines) -> Figure:
 
 
 def latency(lines: Lines) -> Figure:
-    """Return the time of each stage: quartiles in the box, 1st and 99th percentile at the whiskers."""
+    """Return the time of each stage: quartiles in the box, 1st and 99th percentile at the whiskers.
+
+    In shares of a whole frame: these hold on another machine, and on one that is busy; milliseconds do not.
+    """
     (line, *_) = _with(lines, "latency", "stages_ms")[-1:]
-    named = {stage: line["stages_ms"][stage] for stage in STAGES if stage in line["stages_ms"]}
-    named |= {"whole frame": line["one_thread_ms"], "whole, two threads": line["two_threads_ms"]}
+    named = line["stages_ms"] | {"whole frame": line["one_thread_ms"], "whole, two threads": line["two_threads_ms"]}
+    whole_ms = line["one_thread_ms"]["p50"]
+    ends = {"whislo": "p1", "q1": "p25", "med": "p50", "q3": "p75", "whishi": "p99"}
     boxes = [
-        {"label": name, "whislo": t["p1"], "q1": t["p25"], "med": t["p50"], "q3": t["p75"], "whishi": t["p99"]}
-        for name, t in reversed(named.items())
+        {"label": name} | {end: 100 * spent_ms[part] / whole_ms for end, part in ends.items()}
+        for name, spent_ms in reversed(named.items())
     ]
     figure, (axes,) = _figure(1)
     axes.bxp(boxes, showfliers=False, orientation="horizontal", medianprops={"color": COLOURS[1]})
-    axes.set(
-        xscale="log",
-        xlabel="ms a call",
-        title=f"Time by stage, {line['frames']} frames, {line['gallery']:,} references",
-    )
+    title = f"Time by stage, {line['frames']} frames, {line['gallery']:,} references"
+    axes.set(xscale="log", xlabel="% of the median frame, one thread", title=title)
     axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     return figure
 
 
@@ -204,6 +204,8 @@ def pad(lines: Lines) -> Figure:
         left.stairs([100 * count / total for count in counts], histogram["edges"], label=label, linewidth=1.4)
     left.axvline(line["threshold"], color="#777777", linewidth=0.8)
     left.set(xlabel="score, 1 is bona fide", ylabel="% of frames", yscale="log", title="Liveness of one frame")
+    if "tuned" in line["models"]["liveness"]:
+        figure.suptitle("Frames of the sources that the model was tuned on: no evidence for any other", fontsize=10)
     left.legend(loc="upper center", fontsize=8)
     for kind, values in line["errors"].items():
         thresholds, rates = zip(*values, strict=True)
@@ -211,7 +213,7 @@ def pad(lines: Lines) -> Figure:
         right.plot(thresholds, [100 * rate for rate in rates], label=label)
     right.axvline(line["threshold"], color="#777777", linewidth=0.8)
     right.set(xlabel="threshold", ylabel="% of frames wrong", title="Errors by threshold")
-    right.legend(loc="best", fontsize=8)
+    right.legend(loc="upper center", fontsize=8)
     return figure
 
 
