@@ -27,6 +27,7 @@ from appliance.records import (
     Refer,
     Wait,
 )
+from appliance.tailgating import Tailgating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,14 +103,20 @@ class Reception:
         self._settled: _Settled | None = None
         self._present: Presentation | None = None
         self._offers: dict[str, tuple[float, list[tuple[Embedding, Grade]]]] = {}  # by ticket id; memory only
+        self._tailgating = Tailgating(settings.recognition.min_frames)
+        self._point: OperatingPoint | None = None  # of the newest frame
         self.hint: Hint | None = None  # what the visitor is told now
 
     def see(self, step: Step, point: OperatingPoint) -> None:
         """Take in what one frame came to, and act where it is a decision that was not taken yet."""
         self._present = step.presentation or self._present
         self.hint = step.decision.hint if isinstance(step.decision, Wait) else None
+        self._point = point
         visit = step.presentation
-        if visit is None or self._is_settled(visit) or isinstance(step.decision, Wait):
+        if visit is None:
+            return
+        self._tailgating.see(visit)
+        if self._is_settled(visit) or isinstance(step.decision, Wait):
             return
         self._settle(visit)
         if isinstance(step.decision, Grant):
@@ -125,6 +132,9 @@ class Reception:
         self._offers = {key: offer for key, offer in self._offers.items() if now_s < offer[0]}
         for ticket in self._desk.expire(now_s):
             self._expired(ticket)
+        follower = self._tailgating.due(now_s)
+        if follower is not None and self._point is not None:
+            self._clerk.visit(EventType.TAILGATING_SUSPECTED, Reason.MULTIPLE_FACES, follower, self._point)
 
     def close(self) -> None:
         """Close every open ticket: silence is a refusal, also at the end."""
@@ -185,16 +195,17 @@ class Reception:
             return
         actor = Actor(ActorKind.PERSON, grant.person_id)
         self._clerk.visit(EventType.ACCESS_GRANTED, Reason.OK, visit, point, actor=actor)
-        self._open(visit.presentation_id, age_s)
+        self._open(visit, age_s)
 
-    def _open(self, presentation_id: str, age_s: float) -> bool:
+    def _open(self, visit: Presentation, age_s: float) -> bool:
         """Ask for the pulse, once the grant is written down; tell whether the door was unlocked."""
         deadline_s = time.monotonic() + self._settings.recognition.freshness_s - age_s
         try:
-            self._door.pulse(Pulse(self._settings.door.unlock_s, presentation_id, deadline_s))
+            self._door.pulse(Pulse(self._settings.door.unlock_s, visit.presentation_id, deadline_s))
         except DoorError as fault:
-            self._clerk.fault(str(fault), presentation_id)
+            self._clerk.fault(str(fault), visit.presentation_id)
             return False
+        self._tailgating.opened(visit, self._clock() + self._settings.door.unlock_s)
         self.hint = Hint.WELCOME
         return True
 
@@ -229,7 +240,7 @@ class Reception:
             return "door_fault"
         age_s = self._clock() - visit.latest.frame.captured_at_s
         self._clerk.ticket(EventType.ACCESS_GRANTED, Reason.OK, ticket, client_id)
-        opened = self._open(ticket.presentation_id, age_s)
+        opened = self._open(visit, age_s)
         self._outbox.tell(ticket, Reason.OK if opened else Reason.DEGRADED_MODE, client_id)
         if _liveness_word(visit, self._settings.liveness.min_bona_fide) == "live":  # nobody is enrolled from a picture
             self._offers[ticket.ticket_id] = (self._clock() + OFFER_S, best_references(visit))

@@ -281,3 +281,60 @@ def test_event_holds_no_score_of_anybody(stand: Stand) -> None:
     event = replace(stand.events[0], policy="")
     assert "0.6" not in repr(event)
     assert "similarity" not in repr(stand.events[0])
+
+
+def test_one_who_slips_in_behind_is_told_and_gains_nothing(stand: Stand) -> None:
+    """B18: a second face while the door is unlocked is logged once as tailgating; the unlocking is not made longer."""
+    stand.see(Grant("ada"))
+    stand.now_s += 2
+    stand.see(Wait(), name="v2", probe=BEA)
+    stand.reception.tick()
+    assert EventType.TAILGATING_SUSPECTED not in [kind for kind, _ in stand.kinds()]
+    stand.now_s += Settings().door.unlock_s
+    stand.reception.tick()
+    stand.reception.tick()
+    assert [kind for kind, _ in stand.kinds()] == [EventType.ACCESS_GRANTED, EventType.TAILGATING_SUSPECTED]
+    assert stand.events[-1].presentation_id == "v2"
+    assert len(stand.door.pulses) == 1
+
+
+@pytest.mark.parametrize("who", ["same face", "granted too", "after it locked", "unread"])
+def test_nobody_else_is_called_a_tailgater(stand: Stand, who: str) -> None:
+    """B18: neither the one who was let in, found again, nor a second who is granted, nor one who comes later."""
+    stand.see(Grant("ada"))
+    stand.now_s += 2
+    if who == "same face":
+        stand.see(Wait(), name="v2", probe=ADA)
+    elif who == "granted too":
+        stand.see(Wait(), name="v2", probe=BEA)
+        stand.see(Grant("bea"), name="v2", probe=BEA)
+    elif who == "unread":
+        stand.see(Wait(), name="v2", probe=None)
+    stand.now_s += 2 * Settings().door.unlock_s
+    stand.reception.tick()
+    stand.see(Wait(), name="v3", probe=BEA)
+    stand.now_s += 2 * Settings().door.unlock_s
+    stand.reception.tick()
+    assert EventType.TAILGATING_SUSPECTED not in [kind for kind, _ in stand.kinds()]
+
+
+def test_hill_climbing_at_the_door_is_starved(stand: Stand) -> None:
+    """B12: whoever varies a patch or a pair of glasses gets a handful of answers an hour, and no number in any of them.
+
+    10,000 queries, which a gradient-free search needs, would take more than a day; each leaves an event.
+    """
+    hour_s, queries = 3600.0, 0
+    end_s = stand.now_s + hour_s
+    while stand.now_s < end_s:
+        queries += 1
+        stand.see(Refer(Reason.UNKNOWN_FACE), name=f"try{queries}", probe=ADA)
+        stand.reception.tick()
+        stand.now_s += 0.5
+    asked = [kind for kind, _ in stand.kinds()].count(EventType.APPROVAL_REQUESTED)
+    assert 0 < asked <= hour_s / Settings().recognition.cool_down_s
+    assert 10_000 / asked > 24
+    for ticket in stand.asked:
+        assert not any(
+            isinstance(getattr(ticket, name), float) and 0 < getattr(ticket, name) < 1 for name in ticket.__slots__
+        )
+    assert all("0.6" not in f"{event.detail} {event.policy}" for event in stand.events)

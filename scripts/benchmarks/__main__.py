@@ -55,6 +55,17 @@ def impostors(folder: Path, *, name: str | None, write: bool, embedder: Embedder
 
 @root.command()
 @click.argument("folder", type=FOLDER)
+@click.argument("groups", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_with_models
+def slices(folder: Path, groups: Path, embedder: Embedder, detector: Detector) -> None:
+    """Compare false matches within the groups that GROUPS, a CSV of name and group, gives to people of FOLDER."""
+    from . import slices as bench  # noqa: PLC0415
+
+    bench.run(folder, groups, embedder, detector)
+
+
+@root.command()
+@click.argument("folder", type=FOLDER)
 @click.option("--images", type=click.IntRange(1, 100), default=1, show_default=True, help="Images enrolled of each.")
 @click.option("--fuse", "fused", type=click.IntRange(1, 100), default=1, show_default=True, help="Images to a probe.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Draws which images are enrolled.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -178,9 +180,9 @@ def test_huge_picture_is_refused_by_its_header() -> None:
     body = b"".join(squeezer.compress(row) for _ in range(200)) + squeezer.flush()  # the rest would never be read
     ihdr = struct.pack(">IIBBBBB", 16000, 16000, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", ihdr) + chunk(b"IDAT", body + bytes(700_000)) + chunk(b"IEND", b"")
-    started = time.perf_counter()
+    started = time.thread_time()  # the processor's, not the clock's: neighbours do not count
     refused(bomb, "16000 x 16000 px")
-    assert time.perf_counter() - started < 0.05
+    assert time.thread_time() - started < 0.05
 
 
 @pytest.mark.parametrize(
@@ -198,9 +200,10 @@ def test_sizes_beyond_the_bound(width: int, height: int) -> None:
 
 def test_inflating_bomb_stops_early() -> None:
     """A10: a small picture whose data would inflate to gigabytes is refused once it is over its size."""
-    started = time.perf_counter()
-    refused(png(4, 4, bytes(200_000_000)), "too many rows")
-    assert time.perf_counter() - started < 2.0  # most of it is the making of the bomb
+    bomb = png(4, 4, bytes(200_000_000))
+    started = time.thread_time()
+    refused(bomb, "too many rows")
+    assert time.thread_time() - started < 0.05
 
 
 def test_endless_scans_are_refused() -> None:
@@ -381,3 +384,46 @@ def test_quality_of_an_encoded_jpeg() -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (32, 48, 3), dtype=np.uint8)
     assert len(encode_jpeg(pixels, 95)) > len(encode_jpeg(pixels, 40))
     assert decode_photo(encode_jpeg(pixels, 40), "x").shape == (32, 48, 3)
+
+
+FUZZ = """
+import sys, numpy as np
+from pathlib import Path
+from appliance.drivers.photo import decode_photo
+from appliance.errors import PhotoError
+dice, refused = np.random.default_rng(int(sys.argv[2])), 0
+seeds = [path.read_bytes() for path in sorted(Path(sys.argv[1]).iterdir())]
+for number in range(int(sys.argv[3])):
+    data = bytearray(seeds[number % len(seeds)])
+    for _ in range(int(dice.integers(1, 8))):
+        at, kind = int(dice.integers(len(data))), int(dice.integers(4))
+        if kind == 0:
+            data[at] ^= 1 << int(dice.integers(8))
+        elif kind == 1:
+            data[at : at + int(dice.integers(1, 64))] = b""
+        elif kind == 2:
+            data[at:at] = dice.bytes(int(dice.integers(1, 16)))
+        else:
+            data[at : at + 2] = (0xFFFF, 0, 0xFFD8)[int(dice.integers(3))].to_bytes(2, "big")
+        data = data or bytearray(b"x")
+    try:
+        decode_photo(bytes(data), "fuzzed")
+    except PhotoError as fault:
+        refused += 1
+        assert len(str(fault).splitlines()) == 1
+print(refused)
+"""
+
+
+def test_ten_thousand_fuzzed_photos_crash_nothing(tmp_path: Path) -> None:
+    """A12: JPEG and PNG files bent, cut and stuffed at random: each is a picture or one line, and the process lives."""
+    noise = np.random.default_rng(1).integers(0, 255, (24, 32, 3)).astype(np.uint8)
+    jpegs = [encode_jpeg(picture(), quality) for quality in (40, 95)] + [encode_jpeg(noise)]
+    for number, data in enumerate(
+        [*jpegs, with_exif(jpegs[0], exif(6, "<")), encode_png(picture()), encode_png(noise)]
+    ):
+        (tmp_path / str(number)).write_bytes(data)
+    command = [sys.executable, "-c", FUZZ, str(tmp_path), "1", "10000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 2000 < int(done.stdout) < 10_000  # most are refused, some are bent where it does not matter

@@ -18,7 +18,7 @@ from appliance.errors import ModelError, UsageError
 from appliance.manifest import Impostors
 from appliance.rates import upper_bound, wilson
 from scripts.benchmarks import folder as folders
-from scripts.benchmarks import openset, statistics, written
+from scripts.benchmarks import openset, slices, statistics, written
 from scripts.benchmarks.__main__ import main
 
 if TYPE_CHECKING:
@@ -276,6 +276,29 @@ def test_openset_parts_never_share_a_picture() -> None:
         assert not {probe.person for probe in parts.strangers} & set(parts.enrolled)
         assert {probe.person for probe in parts.mated} == set(parts.enrolled)
         assert all(len(probe.pictures) == fused for probe in (*parts.mated, *parts.strangers))
+
+
+def test_slices_compare_groups_and_raise_the_alarm(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """B17: each named group has its own rates, and three times as many false matches in one of them is an alarm."""
+    groups = tmp_path / "groups.csv"
+    names = sorted(path.name for path in (people / "images").iterdir())
+    groups.write_text(
+        "name,group\n" + "".join(f"{name},{'early' if at < 2 else 'late'}\n" for at, name in enumerate(names))
+    )
+    assert main(["slices", str(people), str(groups)]) == 0
+    line = last_line(capsys.readouterr().out)
+    assert set(line["groups"]) == {"early", "late"}
+    assert line["groups"]["early"]["n"] > 0
+    rate = statistics.Rate
+    assert slices.compared({"a": rate(9, 1000), "b": rate(4, 1000)}) == (pytest.approx(2.25), False)
+    assert slices.compared({"a": rate(13, 1000), "b": rate(4, 1000)}) == (pytest.approx(3.25), True)
+    assert slices.compared({"a": rate(4, 1000), "b": rate(0, 1000)}) == (pytest.approx(4), False)  # too few to tell
+    assert slices.compared({"a": rate(5, 1000)}) == (1.0, False)
+    groups.write_text("name\nAda\n")
+    assert main(["slices", str(people), str(groups)]) == 2
+    assert "name and group" in capsys.readouterr().err
 
 
 def test_openset_needs_somebody_on_each_side() -> None:
