@@ -75,7 +75,7 @@ class MotionWatch:
         Where no such moment is known, or too few points were followed, the Motion holds NaN. None for a frame
         that came too soon after the last to tell more, and for landmarks that are no face's.
         """
-        if frame.captured_at_s < self._next_s or not _spread(landmarks, face.width_px):
+        if not face.width_px >= 1 or frame.captured_at_s < self._next_s or not _spread(landmarks, face.width_px):
             return None
         self._next_s = frame.captured_at_s + MIN_INTERVAL_S
         now = self._moment(frame, face, landmarks)

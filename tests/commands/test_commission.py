@@ -105,7 +105,6 @@ def test_attack_that_passes_is_found_at_a_live_camera(tmp_path: Path) -> None:
     options = places(tmp_path, f"simulated:{scene}")
     done = ostiary("commission", "spoof", "--bona-fide", "1", "--people", "1", *options, answers="\n\n\n")
     says(done, 1, "1 of 1 print presentations passed for live; none may", "1 of 1 phone")
-    assert "No threshold keeps every attack out" in done.stdout
     asked = [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith(("person 1: a", "print 1: a"))]
     assert asked == ["person 1", "print 1"]
 
