@@ -23,6 +23,8 @@ class _Section(BaseModel):
 
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+ModelId = Annotated[str, Field(pattern=rf"^{_ID}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -47,7 +49,7 @@ class RecognitionSettings(_Section):
     """How sure the machine must be of who it is."""
 
     models: str = ""  # folder of manifest.toml and the model files; empty means the one beside the package
-    embedder: Literal["a", "b"] = "a"
+    embedder: ModelId = "a"  # "a" or "b", which came with the program, or the id of one that was added
     detector: Literal["short", "full"] = "short"
     target_fpir: Annotated[float, Field(gt=0, le=0.1)] = 1e-3
     margin: Annotated[float, Field(ge=0, le=1)] = 0.08
@@ -62,9 +64,16 @@ class RecognitionSettings(_Section):
 class LivenessSettings(_Section):
     """How sure the machine must be that the face is live."""
 
+    # Ids of models that must all agree; empty means the default one.
+    models: Annotated[str, Field(pattern=rf"^({_ID}(, ?{_ID}){{0,3}})?$")] = ""
     min_bona_fide: Fraction = 0.5
     min_face_px: Annotated[float, Field(ge=40, le=1000)] = 100.0
     commissioned: Literal["required", "skipped"] = "required"  # before a face alone may open
+
+    @property
+    def model_ids(self) -> tuple[str, ...]:
+        """The models' ids, each once, in their order; () for the default one."""
+        return _words(self.models)
 
 
 class CommissioningSettings(_Section):
@@ -78,7 +87,7 @@ class CommissioningSettings(_Section):
     @property
     def species_names(self) -> tuple[str, ...]:
         """The species of attack, each once, in their order."""
-        return tuple(dict.fromkeys(name.strip() for name in self.species.split(",")))
+        return _words(self.species)
 
 
 class DoorSettings(_Section):
@@ -149,6 +158,10 @@ def parse(text: str, name: str) -> Settings:
         return Settings.model_validate(table)
     except ValidationError as fault:
         raise ConfigError(f"configuration {name}: {_first_line(fault)}") from fault
+
+
+def _words(listed: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in listed.split(",") if word))
 
 
 def _first_line(fault: ValidationError) -> str:

@@ -11,11 +11,13 @@ from appliance.pipeline import near
 from appliance.pipeline.alignment import Alignment
 from appliance.pipeline.detection import Detection
 from appliance.pipeline.embedding import Embedder, fuse
-from appliance.pipeline.liveness import PresentationAttackDetection
+from appliance.pipeline.liveness import Agreement, PresentationAttackDetection
 from appliance.pipeline.quality import Assessment
 from appliance.records import Embedding, FaceDetection, Frame, Grade, Quality
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -24,25 +26,30 @@ if TYPE_CHECKING:
 
 
 class ModelStages:
-    """Every stage over the model files of one manifest. Belongs to one thread."""
+    """Every stage over the model files of the manifests. Belongs to one thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, added: Path | None = None) -> None:
+        """Load the models; `added` is the folder of those that did not come with the program.
+
+        Raises ModelError where a file is missing, altered, or not what its manifest says.
+        """
         recognition = settings.recognition
         folder = manifest.folder_of(recognition)
         shipped = manifest.read(folder)
         detector = shipped.entry("detector" if recognition.detector == "short" else "detector_full_range")
-        embedder = manifest.embedder(recognition)
+        embedder = manifest.embedder_of(recognition, added)
         self.detect = Detection(load_model(detector, folder)).detect
         alignment = Alignment(load_model(shipped.entry("landmarks"), folder))
         self.align = alignment.align
         self.views = alignment.views
         self.assess = Assessment(recognition.min_face_px).assess
-        liveness = load_model(shipped.entry("liveness"), folder)
-        self.score = PresentationAttackDetection(liveness, settings.liveness.min_face_px).score
-        self.embedder = Embedder(load_model(embedder, folder))
+        min_face_px = settings.liveness.min_face_px
+        judges = [load_model(*one) for one in manifest.liveness_of(settings, added)]
+        self.score = Agreement([PresentationAttackDetection(one, min_face_px) for one in judges]).score
+        self.embedder = Embedder(load_model(*embedder))
         self.embed = self.embedder.embed
-        self.measured = embedder.measured
-        self.impostors: Impostors | None = embedder.measured.door
+        self.measured = embedder.entry.measured
+        self.impostors: Impostors | None = self.measured.door
 
     def template(self, frame: Frame, face: FaceDetection) -> Embedding | None:
         """Return one photograph's template, the mean of its views; None where the model gave none.
@@ -81,6 +88,6 @@ class PhotoReader:
         return embedding, quality
 
 
-def open_face_reader(settings: Settings) -> PhotoReader:
-    """Return a reader over the shipped models. Raises ModelError where a file is missing or altered."""
-    return PhotoReader(ModelStages(settings))
+def open_face_reader(settings: Settings, added: Path | None = None) -> PhotoReader:
+    """Return a reader over the models; as `ModelStages`. Raises ModelError where a file is missing or altered."""
+    return PhotoReader(ModelStages(settings, added))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from appliance import manifest
 from appliance.drivers.tflite import load_model
-from appliance.pipeline.liveness import BONA_FIDE_CLASS, PresentationAttackDetection, context, softmax
+from appliance.pipeline.liveness import PresentationAttackDetection, context, softmax
 from tests.pipeline.faces import frame, portrait, seen_face
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def test_golden_logits_pin_channel_order_and_scale() -> None:
 
 def test_bona_fide_is_the_first_class() -> None:
     """A portrait that fills the camera, as a live scene would, scores near 1: the right class is read."""
-    assert BONA_FIDE_CLASS == 0
     model = load_model(manifest.read().entry("liveness"), manifest.SHIPPED)
+    assert model.entry.bona_fide_class == 0
     whole = frame(portrait("official"))
     assert PresentationAttackDetection(model, 100).score(whole, seen_face((169, 90, 348, 269))).bona_fide > 0.9
