@@ -296,3 +296,19 @@ def test_ids_are_a_sequence_of_texts() -> None:
     assert len(Ids.of(())) == 0
     with pytest.raises(IndexError):
         ids[4]
+
+
+@pytest.mark.parametrize("others", [3, 60])
+def test_erased_person_stays_erased_after_a_restart(gallery: Gallery, others: int) -> None:
+    """C11: who was erased is not matched by a reader that starts anew, in a small gallery and in a packed one."""
+    ada = enrol(gallery, 1)
+    for number in range(others):
+        enrol(gallery, 100 + number)
+    assert search(embedding(1), gallery.current(MODEL, D))[0].person_id == ada
+    gallery.remove(ada)
+    gallery.close()
+    with Gallery(gallery.path, indexed) as again:
+        seen = again.current(MODEL, D)
+        assert ada not in seen.person_ids
+        assert seen.size == others
+        assert all(one.person_id != ada for one in search(embedding(1), seen))
