@@ -19,6 +19,7 @@ COMMANDS = {
     "commission": "appliance.commands.commission",
     "person": "appliance.commands.person",
     "people": "appliance.commands.people",
+    "models": "appliance.commands.models",
     "audit": "appliance.commands.audit",
     "attendant": "appliance.commands.attendant",
     "client": "appliance.commands.client",

@@ -208,6 +208,14 @@ def every(recognition: RecognitionSettings, added: Path | None) -> tuple[Located
     return (*shipped, *own)
 
 
+def in_use(settings: Settings, added: Path | None = None) -> frozenset[str]:
+    """Return the ids of all models that these settings load. Raises ModelError."""
+    recognition, shipped = settings.recognition, read(folder_of(settings.recognition))
+    detector = shipped.entry("detector" if recognition.detector == "short" else "detector_full_range")
+    chosen = (embedder_of(recognition, added), *liveness_of(settings, added))
+    return frozenset({detector.model_id, shipped.entry("landmarks").model_id, *(one.entry.model_id for one in chosen)})
+
+
 def _named(role: Role, model_id: str, known: tuple[Located, ...]) -> Located:
     for one in known:
         if (one.entry.role, one.entry.model_id) == (role, model_id):

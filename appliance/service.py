@@ -84,7 +84,7 @@ class Service:
         self._frame_s: float | None = None  # time of the newest frame of a recording
         self._unfinished: Step | None = None
         self.clearance = clearance(installation)
-        self._stages = ModelStages(self.settings)
+        self._stages = ModelStages(self.settings, installation.models_folder)
         self._presentations = Presentations(self.settings.recognition.reading_s)
         self._capture = Capture(lambda: open_camera(self.settings.camera), self.settings.camera.stall_s)
         self.link = ControllerLink(installation.controller_socket)

@@ -50,7 +50,7 @@ def _models(installation: Installation) -> str:
     from appliance.pipeline.reading import ModelStages  # noqa: PLC0415 - the runtime itself may be what is missing
 
     try:
-        stages = ModelStages(installation.settings)
+        stages = ModelStages(installation.settings, installation.models_folder)
     except ImportError as fault:
         raise HardwareError(f"the model runtime cannot be loaded: {fault}") from fault
     return f"loaded; embedder {stages.embedder.model_id}"

@@ -71,7 +71,7 @@ def spoof(
         if folder is None:
             closing.enter_context(_camera_alone(installation))
         settings = installation.settings
-        stages = ModelStages(settings)
+        stages = ModelStages(settings, installation.models_folder)
         reader = TrialReader(settings, stages, stages.embedder.model_id, stages.embedder.dimension)
         guide = _Guide(console)
         source: Source
@@ -188,7 +188,7 @@ def _result(installation: Installation, trials: tuple[Trial, ...], people: int) 
     return Result(
         at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         device_id=settings.device.id,
-        conditions=conditions(settings),
+        conditions=conditions(settings, installation.models_folder),
         threshold=settings.liveness.min_bona_fide,
         people=people,
         trials=trials,

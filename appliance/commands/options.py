@@ -55,6 +55,11 @@ class Installation:
         return self.state / "device.key"
 
     @property
+    def models_folder(self) -> Path:
+        """The models that were added, with a manifest of their own; there may be none."""
+        return self.state / "models"
+
+    @property
     def controller_socket(self) -> Path:
         """The Unix socket on which the controller listens."""
         return Path(self.settings.door.socket) if self.settings.door.socket else self.state / "controller.sock"

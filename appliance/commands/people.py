@@ -41,7 +41,7 @@ def calibrate(installation: Installation, *, applied: bool, reset: bool, as_json
     """Compare everybody with everybody, and say whether the door must ask for more than the model's own measurement."""
     if applied and reset:
         raise UsageError("--apply and --reset are given; only one of them makes sense")
-    entry = manifest.embedder(installation.settings.recognition)
+    entry = manifest.embedder(installation.settings.recognition, installation.models_folder)
     with Gallery(installation.gallery_file) as gallery:
         if reset:
             _store(installation, gallery, entry.model_id, None, f"calibration of {entry.model_id} removed")

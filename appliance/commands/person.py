@@ -66,9 +66,9 @@ def add(
     from appliance.pipeline.reading import open_face_reader  # noqa: PLC0415  listing people must not load a model
 
     recognition = installation.settings.recognition
-    measured = manifest.embedder(recognition).measured
+    measured = manifest.embedder(recognition, installation.models_folder).measured
     standard = Standard(measured.impostors, recognition.target_fpir, accept_medium, accept_alike)
-    reader = open_face_reader(installation.settings)
+    reader = open_face_reader(installation.settings, installation.models_folder)
     enrolled = add_person(installation, name, photos, consent=consent, reader=reader, standard=standard)
     for look in enrolled.kept:
         click.echo(f"{look.name}: quality {look.grade.name.lower()}")
@@ -121,7 +121,7 @@ def list_people(installation: Installation, as_json: bool) -> None:
 @with_installation
 def show(installation: Installation, name_or_id: str) -> None:
     """Show one person and who else in the gallery is most alike."""
-    entry = manifest.embedder(installation.settings.recognition)
+    entry = manifest.embedder(installation.settings.recognition, installation.models_folder)
     with _gallery(installation) as gallery:
         one = only_one(gallery, name_or_id)
         snapshot = gallery.snapshot(entry.model_id, entry.output[0].shape[-1])
@@ -150,7 +150,7 @@ def remove(installation: Installation, name_or_id: str, yes: bool) -> None:
 
 def _of_rival(gallery: Gallery, rival: Candidate | None, installation: Installation) -> str:
     """Return a line on who is most alike, by name and id."""
-    entry = manifest.embedder(installation.settings.recognition)
+    entry = manifest.embedder(installation.settings.recognition, installation.models_folder)
     size = gallery.current(entry.model_id, entry.output[0].shape[-1]).size
     own = own_tail(gallery, entry.model_id)
     point = door_point(entry.measured, own, installation.settings.recognition, size)

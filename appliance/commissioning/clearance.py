@@ -11,7 +11,6 @@ from appliance.errors import ApplianceError
 
 if TYPE_CHECKING:
     from appliance.commands.options import Installation
-    from appliance.config import Settings
 
 COMMAND = "ostiary commission spoof"
 
@@ -33,7 +32,7 @@ def clearance(installation: Installation) -> Clearance:
         return Clearance(face_only=True, words=words, skipped=True)
     try:
         result = load(installation.commissioning_file, installation.device_key_file)
-        doubt = _doubt(result, settings)
+        doubt = _doubt(result, installation)
     except ApplianceError as fault:
         result, doubt = None, str(fault)
     if result is None or doubt:
@@ -42,11 +41,12 @@ def clearance(installation: Installation) -> Clearance:
     return Clearance(face_only=True, words=f"a face alone may open: attacks were tried on {result.at[:10]}, {counts}")
 
 
-def _doubt(result: Result | None, settings: Settings) -> str:
-    """Return why the result does not hold for these settings, in words; "" where it does."""
+def _doubt(result: Result | None, installation: Installation) -> str:
+    """Return why the result does not hold for this installation, in words; "" where it does."""
+    settings = installation.settings
     if result is None:
         return "no attack was tried at this door yet"
-    now = conditions(settings)
+    now = conditions(settings, installation.models_folder)
     for name in [*now, *sorted(result.conditions.keys() - now.keys())]:
         then, here = result.conditions.get(name, "none"), now.get(name, "none")
         if then != here:

@@ -45,10 +45,11 @@ class Result(BaseModel):
         return canonical(self.model_dump(mode="json", exclude={"sig"}))
 
 
-def conditions(settings: Settings) -> dict[str, str | int | float]:
+def conditions(settings: Settings, added: Path | None = None) -> dict[str, str | int | float]:
     """Return what a result holds for: with another camera, model or way of reading, it says nothing.
 
-    Raises ModelError where the manifest of the models cannot be read.
+    `added` is the folder of models that did not come with the program.
+    Raises ModelError where a manifest of models cannot be read.
     """
     camera, recognition = settings.camera, settings.recognition
     found: dict[str, str | int | float] = {
@@ -64,10 +65,8 @@ def conditions(settings: Settings) -> dict[str, str | int | float]:
         "recognition.min_face_px": recognition.min_face_px,
         "liveness.min_face_px": settings.liveness.min_face_px,
     }
-    folder = Path(recognition.models) if recognition.models else manifest.SHIPPED
-    for entry in manifest.read(folder).model:
-        if entry.role == "liveness":
-            found[f"liveness model {entry.file}"] = f"{entry.model_id}, SHA-256 {entry.sha256}"
+    for entry, _ in manifest.liveness_of(settings, added):
+        found[f"liveness model {entry.file}"] = entry.as_run
     return found
 
 
