@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
     from appliance.manifest import ModelEntry
 
-# No more than the least frames of a visit, so that a model that has died cannot grant even the first one. Of 1,583
-# frames of five recordings, no two different ones in a row gave the same logits.
-CONSTANT_FRAMES = 3
-
 
 class LivenessModel(Protocol):
     """A liveness model's runtime."""
@@ -83,20 +79,24 @@ class Agreement:
 
 
 class _Constancy:
-    """Watches for a model that says the same of different pictures, which no live one does."""
+    """Watches for a model that says the same of different pictures, to the last bit, which no live one does.
+
+    Of 1,583 frames of five recordings no two different ones in a row gave the same logits. Two are enough to tell, as
+    a visit needs three: a model that has died cannot grant even the first one.
+    """
 
     def __init__(self) -> None:
         self._last: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
-        self._alike = 0  # different pictures in a row of which the same was said
+        self._held = False
 
     def holds(self, view: NDArray[np.uint8], logits: NDArray[np.float32]) -> bool:
-        """Tell whether the same has now been said of `CONSTANT_FRAMES` different pictures in a row."""
+        """Tell whether the same was just said of another picture; the very same picture again changes nothing."""
         if self._last is None or not np.array_equal(logits, self._last[1]):
-            self._alike = 1
-        elif not np.array_equal(view, self._last[0]):  # the very same picture again says nothing
-            self._alike += 1
+            self._held = False
+        elif not np.array_equal(view, self._last[0]):
+            self._held = True
         self._last = view, logits
-        return self._alike >= CONSTANT_FRAMES
+        return self._held
 
 
 def bona_fide(logits: NDArray[np.float32], entry: ModelEntry) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from appliance import manifest
 from appliance.drivers.tflite import load_model
-from appliance.pipeline.liveness import PresentationAttackDetection, context, softmax
+from appliance.manifest import Calibration
+from appliance.pipeline.liveness import Agreement, PresentationAttackDetection, bona_fide, context, softmax
 from tests.pipeline.faces import frame, portrait, seen_face
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ class StubLiveness:
 
     side_px = 128
 
-    def __init__(self, logits: tuple[float, float, float]) -> None:
-        self.entry: ModelEntry = manifest.read().entry("liveness")
+    def __init__(self, logits: tuple[float, float, float], **changes: object) -> None:
+        self.entry: ModelEntry = manifest.read().entry("liveness").model_copy(update=changes)
         self.logits = np.array([logits], np.float32)
         self.seen: list[NDArray[np.uint8]] = []
 
@@ -118,3 +120,77 @@ def test_bona_fide_is_the_first_class() -> None:
     assert model.entry.bona_fide_class == 0
     whole = frame(portrait("official"))
     assert PresentationAttackDetection(model, 100).score(whole, seen_face((169, 90, 348, 269))).bona_fide > 0.9
+
+
+def test_model_that_says_the_same_of_different_pictures_is_not_live() -> None:
+    """B20: one that has died, whatever number it stuck at, gives NaN from the second picture on, until it lives again.
+
+    The very same picture again is no sign of that: a camera may give one twice.
+    """
+    model = StubLiveness((9, 0, 0))
+    detection = PresentationAttackDetection(model, 40)
+    first, second = frame(portrait()), frame(portrait("official"))
+    alive = detection.score(first, seen_face()).bona_fide
+    assert detection.score(first, seen_face()).bona_fide == alive > 0.99
+    for one in (second, second, first, second):
+        assert math.isnan(detection.score(one, seen_face()).bona_fide)
+    model.logits = np.array([(8, 0, 0)], np.float32)
+    assert detection.score(first, seen_face()).bona_fide > 0.99
+
+
+def test_several_models_must_all_agree() -> None:
+    """B20: the lowest score of several models counts, whatever their order, and NaN of any of them is NaN."""
+    scores = {}
+    for logits in itertools.permutations([(9, 0, 0), (1, 0, 0), (-3, 0, 0)]):
+        models = [StubLiveness(one, model_id=f"m{number}") for number, one in enumerate(logits)]
+        found = Agreement([PresentationAttackDetection(one, 40) for one in models]).score(
+            frame(portrait()), seen_face()
+        )
+        assert found.model_id == "m0+m1+m2"
+        scores[logits] = found.bona_fide
+    assert set(scores.values()) == {softmax(np.array((-3, 0, 0), np.float32))[0]}
+    for logits in itertools.permutations([(9.0, 0.0, 0.0), (math.nan, 0.0, 0.0), (-3.0, 0.0, 0.0)]):
+        parts = [PresentationAttackDetection(StubLiveness(one), 40) for one in logits]
+        assert math.isnan(Agreement(parts).score(frame(portrait()), seen_face()).bona_fide)
+
+
+def test_one_dead_model_of_several_is_noticed() -> None:
+    """B20: a model that always says live cannot hide behind one that still answers."""
+    stuck, alive = StubLiveness((9, 0, 0)), StubLiveness((2, 0, 0))
+    both = Agreement([PresentationAttackDetection(one, 40) for one in (stuck, alive)])
+    assert 0 < both.score(frame(portrait()), seen_face()).bona_fide < 1
+    alive.logits = np.array([(3, 0, 0)], np.float32)
+    assert math.isnan(both.score(frame(portrait("official")), seen_face()).bona_fide)
+
+
+LOGITS = st.lists(st.floats(-1e4, 1e4, width=32), min_size=2, max_size=5)
+
+
+@given(logits=LOGITS, which=st.integers(0, 1))
+def test_calibration_that_changes_nothing_is_the_softmax(logits: list[float], which: int) -> None:
+    """With a = 1 and b = 0 the calibrated score is the softmax of the class that is bona fide."""
+    same = StubLiveness((0, 0, 0), calibration=Calibration(a=1, b=0), bona_fide_class=which).entry
+    found = np.array(logits, np.float32)
+    assert bona_fide(found, same) == pytest.approx(softmax(found)[which], abs=1e-12)
+
+
+@given(logits=LOGITS, a=st.floats(1e-3, 1e3), b=st.floats(-1e3, 1e3))
+def test_calibrated_score_is_a_share_that_rises_with_the_logit(logits: list[float], a: float, b: float) -> None:
+    """Any calibration gives 0..1, never less for more of the class that is bona fide, and NaN for NaN or infinity."""
+    entry = StubLiveness((0, 0, 0), calibration=Calibration(a=a, b=b)).entry
+    less, more = np.array(logits, np.float32), np.array(logits, np.float32)
+    more[0] += 1
+    assert 0 <= bona_fide(less, entry) <= bona_fide(more, entry) <= 1
+    for mad in (math.nan, math.inf, -math.inf):
+        more[-1] = mad
+        assert math.isnan(bona_fide(more, entry))
+
+
+def test_entry_says_crop_and_class() -> None:
+    """The crop's scale and the class that is bona fide are the entry's own."""
+    model = StubLiveness((9, 0, 0), crop_scale=1.0, bona_fide_class=1)
+    picture = np.zeros((480, 640, 3), np.uint8)
+    picture[100:250, 200:350] = 255
+    score = PresentationAttackDetection(model, 40).score(frame(picture), seen_face((200, 100, 350, 250)))
+    assert score.bona_fide < 0.01
+    assert (model.seen[0] == 255).all()
