@@ -70,22 +70,23 @@ def record(model: Model) -> Golden:
 
 def differing(side_px: int) -> Iterator[NDArray[np.uint8]]:
     """Return pictures of this side that no model can take for one another: two faces, and noise."""
-    for picture in ("astronaut", "official"):
-        yield _cut(whole(picture), side_px)
+    for name in ("astronaut", "official"):
+        yield picture(whole(name), side_px)
     yield np.random.default_rng(NOISE_SEED).integers(0, 256, (side_px, side_px, 3)).astype(np.uint8)
 
 
-def whole(picture: str) -> Golden:
+def whole(name: str) -> Golden:
     """Return a golden vector of the whole picture that says nothing yet."""
     side = GOLDEN_SIDE_PX
     return Golden.model_validate(
-        {"picture": picture, "rectangle": (0, 0, side, side), "output": (), "max_difference": 1.0}
+        {"picture": name, "rectangle": (0, 0, side, side), "output": (), "max_difference": 1.0}
     )
 
 
-def _answer(model: Model, golden: Golden) -> NDArray[np.float64]:
-    return model.run(_cut(golden, model.side_px))[0].reshape(-1).astype(np.float64)
-
-
-def _cut(golden: Golden, side_px: int) -> NDArray[np.uint8]:
+def picture(golden: Golden, side_px: int) -> NDArray[np.uint8]:
+    """Return the (S, S, 3) RGB picture that a golden vector is about; of its rectangle's size it is not resampled."""
     return pixels.crop(read_photo(FACES / f"{golden.picture}.png"), golden.rectangle, side_px)
+
+
+def _answer(model: Model, golden: Golden) -> NDArray[np.float64]:
+    return model.run(picture(golden, model.side_px))[0].reshape(-1).astype(np.float64)
