@@ -117,7 +117,7 @@ def test_files_are_the_devices_alone_and_no_draft_stays(folder: Path) -> None:
 
 
 def test_added_embedder_matches_nobody_without_a_measured_tail(folder: Path) -> None:
-    """B12: an embedder of unknown likeness between people has no threshold that anybody could reach."""
+    """An embedder of unknown likeness between people has no threshold that anybody could reach."""
     entry = add(folder, EMBEDDER, "embedder", FOR_B).entry
     stages = ModelStages(using(embedder="mine"), folder)
     assert (stages.embedder.model_id, stages.impostors) == ("mine", None)
