@@ -88,8 +88,12 @@ def relit(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def detail(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return (H, W) luma without its grain and without slow changes of light: differences from the surroundings."""
-    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
-    return cast("NDArray[np.float32]", smooth - cv2.blur(smooth, (19, 19)))
+    return against_surroundings(without_grain(grey), 19)
+
+
+def against_surroundings(picture: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
+    """Return an (H, W) picture less the mean of the square about each pixel: without slow changes of light."""
+    return cast("NDArray[np.float32]", picture - cv2.blur(picture, (side_px, side_px)))
 
 
 def moved(picture: NDArray[np.float32], homography: NDArray[np.float64]) -> NDArray[np.float32]:

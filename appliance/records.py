@@ -102,7 +102,7 @@ class Quality:
     flaws: tuple[Flaw, ...]  # worst first
     face_px: float  # width of the detection box
     inter_eye_px: float
-    sharpness: float  # detail in the least sharp direction over the face's own contrast; 0 for a flat face
+    sharpness: float  # detail in the least sharp direction over the face's local contrast; 0 for a flat face
     exposure: float  # 0..255, mean luma of the face; told, not judged: it differs with the skin
     noise: float  # standard deviation of the crop's grain in luma levels; higher is noisier
     # What follows is NaN where nobody measured it.

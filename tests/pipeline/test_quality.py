@@ -53,7 +53,7 @@ def test_good_portrait_has_no_flaw(stages: ModelStages) -> None:
     assert quality.flaws == ()
     assert 110 < quality.face_px < 200
     assert 40 < quality.inter_eye_px < 90
-    assert quality.sharpness > 0.1
+    assert quality.sharpness > 0.3
     assert quality.contrast > 20
     assert quality.under_exposed + quality.over_exposed < 0.1
     assert quality.noise < 7
@@ -86,6 +86,22 @@ def test_motion_blur_is_found(stages: ModelStages, angle_deg: float, length_px: 
     quality = judged(stages, smeared.astype(np.uint8))
     assert Flaw.BLUR in quality.flaws
     assert quality.grade <= grade
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("times", [4.0, 16.0])
+def test_light_from_one_side_is_no_blur_and_hides_none(stages: ModelStages, times: float, side: int) -> None:
+    """A17: a sharp face with so many times less light on one side is not called blurred; one out of focus still is."""
+    good = placed(150, (320, 240))
+    across = (np.arange(640) - 320) / 65  # in distances between the eyes
+    light = 1 - (1 - 1 / times) / (1 + np.exp(-6 * side * across))
+    lit, unsharp = (
+        judged(stages, (picture * light[:, np.newaxis]).astype(np.uint8))
+        for picture in (good, cv2.GaussianBlur(good, (0, 0), 6.0))
+    )
+    assert Flaw.BLUR not in lit.flaws
+    assert Flaw.BLUR in unsharp.flaws
+    assert unsharp.grade is Grade.LOW
 
 
 def test_noise_of_the_dark_is_found(stages: ModelStages) -> None:
