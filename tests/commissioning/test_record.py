@@ -227,6 +227,38 @@ def test_another_model_asks_again(installation: Installation, tmp_path: Path) ->
     assert not clearance(moved).face_only
 
 
+@pytest.mark.parametrize(
+    ("models", "word"),
+    [
+        ("faceplugin-minifasnet-hybrid", "faceplugin-minifasnet-hybrid, SHA-256"),
+        ("faceplugin-minifasnet-tuned-hybrid, faceplugin-minifasnet-hybrid", "was none"),
+        ("nobody-added-this", "there is no liveness model nobody-added-this"),
+    ],
+)
+def test_another_set_of_models_asks_again(installation: Installation, models: str, word: str) -> None:
+    """I3: with another liveness model, a further one or an unknown one, nothing is cleared."""
+    assert clearance(changed(installation, "liveness", models="faceplugin-minifasnet-tuned-hybrid")).face_only
+    cleared = clearance(changed(installation, "liveness", models=models))
+    assert not cleared.face_only
+    assert word in cleared.words
+
+
+def test_another_calibration_asks_again(installation: Installation, tmp_path: Path) -> None:
+    """I3: the same file read in another way, or with another calibration, is another model."""
+    models = tmp_path / "models"
+    shutil.copytree(manifest.SHIPPED, models)
+    moved = changed(installation, "recognition", models=str(models))
+    assert clearance(moved).face_only
+    listing = models / "manifest.toml"
+    file = f'file = "{manifest.read().entry("liveness").file}"'
+    text = listing.read_text()
+    for line in ("calibration = {a = 2.0, b = 1.0}", "crop_scale = 3.0", "bona_fide_class = 1"):
+        listing.write_text(text.replace(file, f"{file}\n{line}"))
+        cleared = clearance(moved)
+        assert not cleared.face_only
+        assert "liveness model" in cleared.words
+
+
 def test_stricter_threshold_is_judged_anew(installation: Installation) -> None:
     """An attack that passed at 0.5 keeps the door shut there, and not where the threshold was raised above it."""
     trials: tuple[Trial, ...] = (*GOOD, attack("print", 0.6))

@@ -149,8 +149,8 @@ def test_several_models_must_all_agree() -> None:
         assert found.model_id == "m0+m1+m2"
         scores[logits] = found.bona_fide
     assert set(scores.values()) == {softmax(np.array((-3, 0, 0), np.float32))[0]}
-    for logits in itertools.permutations([(9.0, 0.0, 0.0), (math.nan, 0.0, 0.0), (-3.0, 0.0, 0.0)]):
-        parts = [PresentationAttackDetection(StubLiveness(one), 40) for one in logits]
+    for mad in itertools.permutations([(9.0, 0.0, 0.0), (math.nan, 0.0, 0.0), (-3.0, 0.0, 0.0)]):
+        parts = [PresentationAttackDetection(StubLiveness(one), 40) for one in mad]
         assert math.isnan(Agreement(parts).score(frame(portrait()), seen_face()).bona_fide)
 
 
