@@ -17,6 +17,7 @@ import numpy as np
 
 from appliance import pixels
 from appliance.pipeline.alignment import similarity
+from appliance.pipeline.cues import shows_depth
 from appliance.pipeline.surroundings import carried_sides
 from appliance.records import Motion
 
@@ -33,6 +34,9 @@ MAX_GROWTH = 0.06  # of a face that comes nearer: more, and its hair reaches to 
 LOOK_BACK_S = 1.0  # the longest time between the two moments; a head has turned by then
 MIN_APART_S = 0.19
 MIN_INTERVAL_S = 0.06  # at 30 frames a second every other one says as much
+# A face that has shown depth again and again of late need not be followed in every frame: it is asked for twice in two
+# seconds (`appliance/pipeline/cues.py`), and it takes as long as a small model.
+REST_S, REST_AFTER, REST_MEMORY_S = 0.19, 4, 1.0
 MIN_POINTS = 14
 TRIM = 0.85  # of the points make the plane: single ones gone astray are not taken for depth
 _STRAY = 0.12  # face widths from where the mesh says it is: another thing is being followed
@@ -68,6 +72,7 @@ class MotionWatch:
         self._halvings = 0
         self._next_s = -np.inf
         self._next_surroundings_s = -np.inf
+        self._shown_at_s: deque[float] = deque(maxlen=REST_AFTER)  # when the face left the plane
 
     def observe(self, frame: Frame, face: FaceDetection, landmarks: NDArray[np.float32]) -> Motion | None:
         """Return what moved since a moment up to `LOOK_BACK_S` ago.
@@ -77,14 +82,21 @@ class MotionWatch:
         """
         if not face.width_px >= 1 or frame.captured_at_s < self._next_s or not _spread(landmarks, face.width_px):
             return None
-        self._next_s = frame.captured_at_s + MIN_INTERVAL_S
         now = self._moment(frame, face, landmarks)
         while self._anchors and now.at_s - self._anchors[0].at_s > LOOK_BACK_S:
             self._anchors.popleft()
         before = self._anchors[0] if self._anchors else now
         if not self._anchors or now.at_s - self._anchors[-1].at_s >= ANCHOR_EVERY_S:
             self._anchors.append(now)
-        return self._between(before, now)
+        motion = self._between(before, now)
+        self._next_s = now.at_s + self._pause_s(now.at_s, shown=shows_depth(motion))
+        return motion
+
+    def _pause_s(self, at_s: float, *, shown: bool) -> float:
+        if shown:
+            self._shown_at_s.append(at_s)
+        lately = len(self._shown_at_s) == REST_AFTER and at_s - self._shown_at_s[0] <= REST_MEMORY_S
+        return REST_S if lately else MIN_INTERVAL_S
 
     def _moment(self, frame: Frame, face: FaceDetection, landmarks: NDArray[np.float32]) -> _Moment:
         width_px = face.width_px / 2**self._halvings

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from appliance.drivers.scene import Renderer, Visit
 from appliance.pipeline.cues import shows_depth
 from appliance.pipeline.motion import MIN_APART_S, MIN_POINTS, MotionWatch, change, fit_plane
 from appliance.records import Frame
@@ -89,6 +90,19 @@ def watched(stages: ModelStages, how: Handling, count: int = 30, rate: float = 1
         (face, *_) = stages.detect(seen)
         found.append(watch.observe(seen, face, stages.align(seen, face).landmarks))
     return [one for one in found if one is not None]
+
+
+def test_only_a_face_with_depth_is_followed_less_often(stages: ModelStages) -> None:
+    """A person who has shown depth is followed in a third of the frames; a print held up in all of them (B2)."""
+    watch, followed = MotionWatch(), 0
+    renderer, visit = Renderer(640, 480), Visit(for_s=60)
+    for number in range(60):
+        seen = Frame(renderer.draw(visit, 2 + number / 15), number / 15, number)
+        (face, *_) = stages.detect(seen)
+        moved = watch.observe(seen, face, stages.align(seen, face).landmarks)
+        followed += number >= 30 and moved is not None
+    assert 8 <= followed <= 15
+    assert len(watched(stages, Handling(jitter_px=2.0))) == 30
 
 
 @pytest.mark.parametrize(
