@@ -207,7 +207,15 @@ def _write(folder: Path, listing: bytes) -> None:
 
 
 def _as_toml(table: dict[str, Any]) -> str:
-    return "\n[[model]]\n" + "".join(f"{_key(key)} = {_value(value)}\n" for key, value in table.items())
+    """Return one model; `measured` stands last and in tables, where scripts/bench finds and changes its tails."""
+    measured = table["measured"]
+    tails = [name for name in ("impostors", "visits") if name in measured]
+    text = "\n[[model]]\n" + _lines(table, {"measured"}) + "\n[model.measured]\n" + _lines(measured, {*tails})
+    return text + "".join(f"\n[model.measured.{name}]\n{_lines(measured[name], set())}" for name in tails)
+
+
+def _lines(table: dict[str, Any], less: set[str]) -> str:
+    return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in table.items() if key not in less)
 
 
 def _key(key: str) -> str:

@@ -50,7 +50,7 @@ def add(installation: Installation, file: Path, role: AddedRole, description: Pa
     click.echo(f"added {entry.model_id}, {entry.licence}, {entry.file}")
     if recorded:
         click.echo("golden vector: none was given; its present answer is kept, which guards against change alone")
-    for line in _next_steps(entry):
+    for line in _next_steps(entry, installation.models_folder):
         click.echo(line)
 
 
@@ -78,7 +78,7 @@ def remove(installation: Installation, model_id: str) -> None:
     click.echo(f"removed {model_id}")
 
 
-def _next_steps(entry: ModelEntry) -> Iterator[str]:
+def _next_steps(entry: ModelEntry, added: Path) -> Iterator[str]:
     if entry.role == "liveness":
         yield f'to use it: liveness.models = "{entry.model_id}", alone or among others that must agree'
         yield "then a face alone opens only after: ostiary commission spoof"
@@ -86,8 +86,8 @@ def _next_steps(entry: ModelEntry) -> Iterator[str]:
     yield f'to use it: recognition.embedder = "{entry.model_id}"; then enrol everybody again'
     if entry.measured.door is None:
         yield (
-            "nobody is matched by it yet: its entry has no measured.impostors, so there is no threshold; measure how "
-            "alike different people look to it (scripts/bench impostors) and add it again with that"
+            "nobody is matched by it yet: there is no threshold until it is measured how alike different people look "
+            f"to it: scripts/bench impostors FOLDER --added {added} --embedder {entry.model_id} --write"
         )
 
 

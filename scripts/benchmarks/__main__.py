@@ -18,11 +18,13 @@ Embedder = Literal["a", "b"]
 Detector = Literal["short", "full"]
 
 
+_with_detector = click.option("--detector", type=click.Choice(["short", "full"]), default="short", show_default=True)
+
+
 def _with_models(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that choose the models."""
     embedder = click.option("--embedder", type=click.Choice(["a", "b"]), default="a", show_default=True)
-    detector = click.option("--detector", type=click.Choice(["short", "full"]), default="short", show_default=True)
-    return embedder(detector(command))
+    return embedder(_with_detector(command))
 
 
 # Each bench is imported when it is asked for: --help must not load a model's runtime.
@@ -44,13 +46,17 @@ def lfw(folder: Path, embedder: Embedder, detector: Detector) -> None:
 @root.command()
 @click.argument("folder", type=FOLDER)
 @click.option("--name", help="What the folder's faces are called in the manifest; its own name if not given.")
-@click.option("--write", is_flag=True, help="Put the fitted tail into models/manifest.toml.")
-@_with_models
-def impostors(folder: Path, *, name: str | None, write: bool, embedder: Embedder, detector: Detector) -> None:
+@click.option("--write", is_flag=True, help="Put the fitted tail into models/manifest.toml, or that of --added.")
+@click.option("--added", type=FOLDER, help="Folder of models that `ostiary models` added; --embedder may name one.")
+@click.option("--embedder", default="a", show_default=True, help="a, b, or the id of one that was added.")
+@_with_detector
+def impostors(
+    folder: Path, *, name: str | None, write: bool, added: Path | None, embedder: str, detector: Detector
+) -> None:
     """Compare all different people of FOLDER/images and fit the tail that thresholds are derived from."""
     from . import impostors as bench  # noqa: PLC0415
 
-    bench.run(folder, embedder, detector, name or folder.resolve().name, write=write)
+    bench.run(folder, embedder, detector, name or folder.resolve().name, write=write, added=added)
 
 
 @root.command()

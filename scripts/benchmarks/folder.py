@@ -60,10 +60,15 @@ class Reading:
         return float(self.templates[one].vector @ self.templates[other].vector)
 
 
-def open_stages(embedder: Literal["a", "b"], detector: Literal["short", "full"]) -> tuple[Settings, ModelStages]:
-    """Return default settings with these models, and the shipped stages under them. Raises ModelError."""
+def open_stages(
+    embedder: str, detector: Literal["short", "full"], added: Path | None = None
+) -> tuple[Settings, ModelStages]:
+    """Return default settings with these models, `added` ones among them, and the stages under them.
+
+    Raises ModelError.
+    """
     settings = Settings(recognition=RecognitionSettings(embedder=embedder, detector=detector))
-    return settings, ModelStages(settings)
+    return settings, ModelStages(settings, added)
 
 
 def pictures(folder: Path) -> tuple[Picture, ...]:

@@ -34,14 +34,20 @@ SHOWN = (1e-3, 1e-4, 1e-5, 1e-6)
 
 
 def run(
-    folder: Path, embedder: Literal["a", "b"], detector: Literal["short", "full"], name: str, *, write: bool
+    folder: Path,
+    embedder: str,
+    detector: Literal["short", "full"],
+    name: str,
+    *,
+    write: bool,
+    added: Path | None = None,
 ) -> None:
     """Print the measured and the fitted tails, and put them into the manifest where `write`. Raises UsageError.
 
     Two tails: one photograph against one, and a whole visit's fused probe, the best of its looks, against one.
     """
     wanted = folders.pictures(folder)
-    settings, stages = folders.open_stages(embedder, detector)
+    settings, stages = folders.open_stages(embedder, detector, added)
     reading = folders.read(wanted, stages)
     kept = [picture for picture in wanted if picture.path in reading.templates]
     names, people = np.unique([picture.person for picture in kept], return_inverse=True)
@@ -61,12 +67,12 @@ def run(
             print(f"visits of {LOOKS} pictures: no tail can be fitted: {fault}")
     report.name("faces missed, left out", reading.missed)
     report.name("broken pictures, left out", reading.broken)
-    entry = manifest.read().entry("embedder", f"face_embedder_{embedder}")
     if write:
-        written.put(manifest.SHIPPED, entry.model_id, tails)
-        print(f"written to {manifest.SHIPPED / 'manifest.toml'} for {entry.model_id}")
+        entry, there = manifest.embedder_of(settings.recognition, added)
+        written.put(there, entry.model_id, tails)
+        print(f"written to {there / 'manifest.toml'} for {entry.model_id}")
     counts = {"missed_faces": len(reading.missed), "broken_images": len(reading.broken), "people": int(names.size)}
-    report.finish({"bench": "impostors"} | line | counts | {"models": report.models(settings)})
+    report.finish({"bench": "impostors"} | line | counts | {"models": report.models(settings, added)})
 
 
 def _fitted(compared: Compared, data: str) -> tuple[Impostors, dict[str, Any]]:

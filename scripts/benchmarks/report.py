@@ -14,6 +14,7 @@ from appliance import manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from appliance.config import Settings
     from appliance.rates import Rate
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 MOST_NAMED = 10
 
 
-def models(settings: Settings) -> dict[str, str]:
+def models(settings: Settings, added: Path | None = None) -> dict[str, str]:
     """Return the model id behind each role under these settings."""
     shipped = manifest.read()
     recognition = settings.recognition
     return {
         "detector": shipped.entry("detector" if recognition.detector == "short" else "detector_full_range").model_id,
         "landmarks": shipped.entry("landmarks").model_id,
-        "embedder": shipped.entry("embedder", f"face_embedder_{recognition.embedder}").model_id,
+        "embedder": manifest.embedder(recognition, added).model_id,
         "liveness": shipped.entry("liveness").model_id,
     }
 
