@@ -99,10 +99,9 @@ def remove(model_id: str, settings: Settings, folder: Path) -> ModelEntry:
 
 
 def _content(file: Path) -> bytes:
-    content = tflite.file_content(file)
     if file.suffix.lower() == ".onnx":
         raise ModelError(f"{file} {ONNX_HINT}")
-    return content
+    return tflite.file_content(file)
 
 
 def _table(description: Path) -> dict[str, Any]:

@@ -157,6 +157,14 @@ def test_species_are_plain_words(value: str) -> None:
     assert parsed("commissioning.species", '"mask, mask,print"').commissioning.species_names == ("mask", "print")
 
 
+@pytest.mark.parametrize("value", [",", "a,", ",a", "a,,b", "a b", "../a", "a/b", "a,b,c,d,e", "ä", "a\\nb", "a" * 64])
+def test_liveness_models_are_ids(value: str) -> None:
+    """The liveness models are up to four ids, each once; none is a path, and nothing at all is the default one."""
+    refusal("liveness.models", f'"{value}"')
+    assert parsed("liveness.models", '""').liveness.model_ids == ()
+    assert parsed("liveness.models", '"one-1.0, two,one-1.0"').liveness.model_ids == ("one-1.0", "two")
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [("colour = 1", "colour"), ("[camera]\nsorce = 1", "camera.sorce"), ("[cammera]\nwidth_px = 640", "cammera")],

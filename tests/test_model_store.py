@@ -16,6 +16,7 @@ from appliance.drivers import golden
 from appliance.drivers.tflite import load_model
 from appliance.errors import ModelError, RefusedError, StorageError
 from appliance.pipeline.reading import ModelStages
+from scripts.benchmarks import written
 from tests.models import crafted
 from tests.pipeline.faces import frame, placed, portrait
 
@@ -127,6 +128,19 @@ def test_added_embedder_matches_nobody_without_a_measured_tail(folder: Path) -> 
     model_store.remove("mine", Settings(), folder)
     add(folder, EMBEDDER, "embedder", FOR_B | {"measured": {"impostors": tail.model_dump(mode="json")}})
     assert ModelStages(using(embedder="mine"), folder).impostors == tail
+
+
+def test_bench_measures_an_added_embedder_in_place(folder: Path) -> None:
+    """The tail that the bench writes for an added embedder is the one that its threshold then rests on."""
+    add(folder, EMBEDDER, "embedder", FOR_B)
+    add(folder, model_id="beside")
+    tail = manifest.read().entry("embedder", "face_embedder_b").measured.impostors
+    assert tail is not None
+    written.put(folder, "mine", {"impostors": tail})
+    written.put(folder, "mine", {"impostors": tail, "visits": tail})
+    assert ModelStages(using(embedder="mine"), folder).impostors == tail
+    model_store.remove("beside", Settings(), folder)
+    assert manifest.embedder(using(embedder="mine").recognition, folder).measured.visits == tail
 
 
 @pytest.mark.parametrize(

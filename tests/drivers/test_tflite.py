@@ -12,6 +12,7 @@ import pytest
 from appliance import manifest
 from appliance.drivers.tflite import load_model
 from appliance.errors import ModelError
+from tests.models import crafted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,6 +106,31 @@ def test_file_that_is_no_model_is_one_line(tmp_path: Path, content: bytes, capfd
         load_model(entry, tmp_path)
     assert "\n" not in str(fault.value)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [crafted.with_two_inputs(), crafted.with_custom_operator(), crafted.of_no_fixed_shape(), crafted.huge()],
+    ids=["two inputs", "custom operator", "no fixed shape", "huge"],
+)
+def test_crafted_model_is_not_loaded(tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    """Even with a manifest that vouches for it, a model that asks for too much is refused in one line (I2)."""
+    entry = manifest.read().entry("liveness").model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
+    (tmp_path / entry.file).write_bytes(content)
+    with pytest.raises(ModelError, match=entry.file) as fault:
+        load_model(entry, tmp_path)
+    assert "has tensors [(1, 64, 64, 3)" not in str(fault.value)
+    assert "\n" not in str(fault.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_file_without_end_is_refused(tmp_path: Path) -> None:
+    """A file larger than any model here is refused before it is read to its end (I2)."""
+    entry = manifest.read().entry("liveness")
+    with (tmp_path / entry.file).open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ModelError, match="larger than 64 MiB"):
+        load_model(entry, tmp_path)
 
 
 @pytest.mark.parametrize("shape", [(112, 111, 3), (112, 112), (112, 112, 4), (1, 112, 112, 3), (0, 0, 3)])
