@@ -16,7 +16,7 @@ from appliance.drivers.photo import encode_jpeg
 from appliance.drivers.scene import Renderer, Visit
 from appliance.errors import ModelError, UsageError
 from appliance.manifest import Impostors
-from appliance.rates import upper_bound, wilson
+from appliance.rates import Rate, upper_bound, wilson
 from scripts.benchmarks import folder as folders
 from scripts.benchmarks import openset, slices, statistics, written
 from scripts.benchmarks.__main__ import main
@@ -291,11 +291,14 @@ def test_slices_compare_groups_and_raise_the_alarm(
     line = last_line(capsys.readouterr().out)
     assert set(line["groups"]) == {"early", "late"}
     assert line["groups"]["early"]["n"] > 0
-    rate = statistics.Rate
-    assert slices.compared({"a": rate(9, 1000), "b": rate(4, 1000)}) == (pytest.approx(2.25), False)
-    assert slices.compared({"a": rate(13, 1000), "b": rate(4, 1000)}) == (pytest.approx(3.25), True)
-    assert slices.compared({"a": rate(4, 1000), "b": rate(0, 1000)}) == (pytest.approx(4), False)  # too few to tell
-    assert slices.compared({"a": rate(5, 1000)}) == (1.0, False)
+    for early, late, ratio, alarm in (
+        (Rate(9, 1000), Rate(4, 1000), 2.25, False),
+        (Rate(13, 1000), Rate(4, 1000), 3.25, True),
+        (Rate(4, 1000), Rate(0, 1000), 4.0, False),  # too few to tell
+    ):
+        found, alarmed = slices.compared({"early": early, "late": late})
+        assert (pytest.approx(found), alarmed) == (ratio, alarm)
+    assert slices.compared({"early": Rate(5, 1000)}) == (1.0, False)
     groups.write_text("name\nAda\n")
     assert main(["slices", str(people), str(groups)]) == 2
     assert "name and group" in capsys.readouterr().err
