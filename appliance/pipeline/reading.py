@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ModelStages:
-    """Every stage over the model files of the manifests. Belongs to one thread."""
+    """Every stage over the model files of the manifests. Each stage belongs to one thread at a time."""
 
     def __init__(self, settings: Settings, added: Path | None = None) -> None:
         """Load the models; `added` is the folder of those that did not come with the program.
