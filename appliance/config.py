@@ -97,6 +97,12 @@ class DoorSettings(_Section):
     relay_pin: Annotated[int, Field(ge=9, le=27)] = 17  # BCM; 9 to 27 are pulled down at boot
     strike: Literal["fail_secure", "fail_safe"] = "fail_secure"
     unlock_s: Annotated[float, Field(ge=0.5, le=30)] = 5.0
+    relock: Literal["timeout", "on_open", "on_close"] = "timeout"  # whichever it is, the timeout ends it too
+    extended_s: Annotated[float, Field(ge=0, le=30)] = 10.0  # more time for whoever needs it, to enter and to pass
+    held_open_s: Annotated[float, Field(ge=1, le=900)] = 30.0  # a door that stands open for so long is an alarm
+    warning_s: Annotated[float, Field(ge=0, le=60)] = 10.0  # so long before that alarm, the door warns
+    rex: Literal["push", "non_push"] = "push"  # whether a request to exit unlocks, or only says that it is no break-in
+    on_fire: Literal["release", "keep_locked"] = "release"
     socket: str = ""  # path of the controller's socket; empty means controller.sock in the state folder
 
 
