@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -60,6 +60,15 @@ def one_change(db: Database) -> Iterator[None]:
         db.execute("COMMIT")
     finally:
         db.rollback()  # nothing is left to roll back after a COMMIT
+
+
+def empty_log(db: Database) -> None:
+    """Empty the write-ahead log, in which what was erased still stands, unless the disk is full or somebody reads.
+
+    The change is durable already, so that is no fault: the next change, or the last close, empties it.
+    """
+    with suppress(sqlite3.OperationalError):
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def open_database(path: Path, schema: Schema) -> Database:

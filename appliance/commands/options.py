@@ -40,6 +40,11 @@ class Installation:
         return self.state / "audit.db"
 
     @property
+    def ledger_file(self) -> Path:
+        """The database of used passes, and of who went through last."""
+        return self.state / "ledger.db"
+
+    @property
     def clients_file(self) -> Path:
         """The database of those who may send commands."""
         return self.state / "clients.db"

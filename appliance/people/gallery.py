@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,12 +18,15 @@ from appliance.manifest import Impostors
 from appliance.people.migrations import GALLERY
 from appliance.people.roll import News, Roll
 from appliance.people.snapshot import MAX_REFERENCES, NORM_TOLERANCE, Finding, StoredReference, build, digest
-from appliance.storage import DatabaseFile, named_faults, one_change, pragma
+from appliance.people.subjects import SET_ACCESS, SET_PIN, SUBJECT, as_row, from_row
+from appliance.storage import DatabaseFile, empty_log, named_faults, one_change, pragma
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from appliance.access.subject import Subject
     from appliance.records import Embedding, GallerySnapshot, Grade
 
 _PEOPLE = """
@@ -93,10 +95,7 @@ class Gallery(DatabaseFile):
         self._seen = None
         with named_faults(GALLERY, self.path), one_change(self._db):
             yield
-        # What was erased still stands in the write-ahead log until that is emptied. The change is durable already,
-        # so a full disk or a busy reader here is no fault: the next change, or the last close, empties it.
-        with suppress(sqlite3.OperationalError):
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        empty_log(self._db)
 
     def add(self, name: str, consent: Consent, references: Sequence[tuple[Embedding, Grade]]) -> Person:
         """Return the new person with all of the references.
@@ -124,17 +123,40 @@ class Gallery(DatabaseFile):
         return Person(person_id, name, len(references), models, now, consent.given_by)
 
     def remove(self, person_id: str) -> None:
-        """Erase the person, their references and their consent; their bytes in the file become zeros.
+        """Erase the person and all that is kept of them; their bytes in the file become zeros.
 
         Raises RefusedError for an id that is not enrolled.
         """
         with self.transaction():
             consent = self._db.execute("SELECT consent_id FROM person WHERE person_id = ?", [person_id]).fetchone()
             if consent is None:
-                raise RefusedError(f"nobody is enrolled under the id {person_id}")
+                raise _nobody(person_id)
             self._db.execute("DELETE FROM reference WHERE person_id = ?", [person_id])
             self._db.execute("DELETE FROM person WHERE person_id = ?", [person_id])
             self._db.execute("DELETE FROM consent WHERE consent_id = ?", consent)
+
+    def subject(self, person_id: str) -> Subject | None:
+        """Return what is known of the person as far as doors are concerned; None for nobody of this id.
+
+        Raises StorageError where that is damaged.
+        """
+        with named_faults(GALLERY, self.path):
+            row = self._db.execute(SUBJECT, [person_id]).fetchone()
+        try:
+            return from_row(row) if row is not None else None
+        except (TypeError, ValueError) as fault:
+            raise StorageError(f"gallery {self.path} is damaged: access of person {person_id} is unclear") from fault
+
+    def set_access(self, subject: Subject) -> None:
+        """Keep everything of the subject but name and PIN in place of what was.
+
+        Raises RefusedError for an id that is not enrolled.
+        """
+        self._set(subject.person_id, SET_ACCESS, as_row(subject))
+
+    def set_pin(self, person_id: str, pin_hash: str, duress_hash: str) -> None:
+        """Keep these hashes in place of what was; "" for none. Raises RefusedError for an id that is not enrolled."""
+        self._set(person_id, SET_PIN, (person_id, pin_hash, duress_hash))
 
     def calibrate(self, model_id: str, tail: Impostors | None) -> None:
         """Keep what was measured of the gallery's own people with this model in place of what was; None for nothing."""
@@ -198,6 +220,12 @@ class Gallery(DatabaseFile):
         """Return what a human should know: rows quarantined, of another model, or alike under two people."""
         return self._load(model_id, dimension)[1]
 
+    def _set(self, person_id: str, change: str, values: Sequence[object]) -> None:
+        with self.transaction():
+            if self._db.execute("SELECT 1 FROM person WHERE person_id = ?", [person_id]).fetchone() is None:
+                raise _nobody(person_id)
+            self._db.execute(change, values)
+
     @contextmanager
     def _news(self, known: frozenset[bytes]) -> Iterator[News]:
         """Open what is not among the `known` reference ids, and name what of these is no longer there."""
@@ -245,6 +273,10 @@ class Gallery(DatabaseFile):
             raise StorageError(msg) from fault
         in_use = tuple(sorted(models.split(","))) if models else ()
         return Person(person_id, name, references, in_use, at, given_by or "")
+
+
+def _nobody(person_id: str) -> RefusedError:
+    return RefusedError(f"nobody is enrolled under the id {person_id}")
 
 
 def _blob(embedding: Embedding) -> bytes:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 _people = Migrations("ostiary.people")
-GALLERY = Schema("gallery", 0x4F537047, 2, _people)  # "OSpG"
+GALLERY = Schema("gallery", 0x4F537047, 3, _people)  # "OSpG"
 
 
 @_people(name="0001_people")
@@ -54,9 +54,7 @@ def _first_people(db: Database) -> None:
             BEGIN SELECT RAISE(ABORT, 'a person needs a consent record'); END;
     """)
     for table in ("consent", "person", "reference"):
-        for verb in ("INSERT", "UPDATE", "DELETE"):
-            bump = "UPDATE change SET number = number + 1"
-            db.execute(f"CREATE TRIGGER {table}_{verb}_counts AFTER {verb} ON {table} BEGIN {bump}; END")
+        _count_changes(db, table)
 
 
 @_people(name="0002_calibration")
@@ -68,3 +66,31 @@ def _calibration(db: Database) -> None:
             tail TEXT NOT NULL
         ) STRICT
     """)
+
+
+@_people(name="0003_access")
+def _access(db: Database) -> None:
+    # Nobody has a row until something is said of them. The trigger erases it with the person on every connection.
+    db.executescript("""
+        CREATE TABLE access (
+            person_id TEXT PRIMARY KEY NOT NULL REFERENCES person (person_id) ON DELETE CASCADE,
+            status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended', 'deny_listed')),
+            valid_from TEXT,
+            valid_until TEXT,
+            groups TEXT NOT NULL DEFAULT '[]',
+            always INTEGER NOT NULL DEFAULT 0 CHECK (always IN (0, 1)),
+            extended INTEGER NOT NULL DEFAULT 0 CHECK (extended IN (0, 1)),
+            factor TEXT NOT NULL DEFAULT 'none' CHECK (factor IN ('none', 'pin', 'pass', 'any')),
+            pin_hash TEXT NOT NULL DEFAULT '',
+            duress_hash TEXT NOT NULL DEFAULT ''
+        ) STRICT;
+        CREATE TRIGGER access_goes_with_person AFTER DELETE ON person
+            BEGIN DELETE FROM access WHERE person_id = OLD.person_id; END;
+    """)
+    _count_changes(db, "access")
+
+
+def _count_changes(db: Database, table: str) -> None:
+    for verb in ("INSERT", "UPDATE", "DELETE"):
+        bump = "UPDATE change SET number = number + 1"
+        db.execute(f"CREATE TRIGGER {table}_{verb}_counts AFTER {verb} ON {table} BEGIN {bump}; END")
