@@ -7,12 +7,16 @@ what is allowed. Every field has a default, so that an empty file is a valid con
 from __future__ import annotations
 
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from appliance.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DEFAULT_STATE = Path("/var/lib/ostiary")
 DEFAULT_CONFIG = Path("/etc/ostiary/appliance.toml")
@@ -26,6 +30,8 @@ Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 _ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 ModelId = Annotated[str, Field(pattern=rf"^{_ID}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Wire = Annotated[str, Field(pattern=r"^((0|[1-9][0-9]{0,3}) (NO|NC))?$")]
+Pin = Annotated[int, Field(ge=0, le=1023)]
 
 
 class DeviceSettings(_Section):
@@ -93,8 +99,9 @@ class CommissioningSettings(_Section):
 class DoorSettings(_Section):
     """The lock and how it is driven."""
 
-    driver: Literal["simulated", "gpio"] = "simulated"
-    relay_pin: Annotated[int, Field(ge=9, le=27)] = 17  # BCM; 9 to 27 are pulled down at boot
+    driver: Literal["simulated", "gpio", "gpiochip"] = "simulated"
+    chip: Annotated[str, Field(pattern=r"^/dev/[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] = "/dev/gpiochip0"  # of `gpiochip`
+    relay_pin: Pin = 17  # BCM with `gpio`, the chip's line offset with `gpiochip`
     strike: Literal["fail_secure", "fail_safe"] = "fail_secure"
     unlock_s: Annotated[float, Field(ge=0.5, le=30)] = 5.0
     relock: Literal["timeout", "on_open", "on_close"] = "timeout"  # whichever it is, the timeout ends it too
@@ -104,6 +111,49 @@ class DoorSettings(_Section):
     rex: Literal["push", "non_push"] = "push"  # whether a request to exit unlocks, or only says that it is no break-in
     on_fire: Literal["release", "keep_locked"] = "release"
     socket: str = ""  # path of the controller's socket; empty means controller.sock in the state folder
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The wire of one input."""
+
+    pin: int  # BCM number, or line offset of a chip
+    normally_closed: bool  # the circuit is closed at rest, so that a cut wire reads active
+
+
+class InputSettings(_Section):
+    """The door's sensors: pin and contact at rest, `27 NC` or `22 NO`; empty is not fitted."""
+
+    contact: Wire = ""
+    rex: Wire = ""
+    tamper: Wire = ""
+    fire: Wire = ""
+    bell: Wire = ""
+    bond: Wire = ""
+    debounce_s: Annotated[float, Field(ge=0, le=0.2)] = 0.02
+
+    @property
+    def lines(self) -> dict[str, Line]:
+        """The lines that are fitted, by the name of their input."""
+        wires = {name: wire.split() for name, wire in self if name != "debounce_s" and wire}
+        return {name: Line(int(pin), rest == "NC") for name, (pin, rest) in wires.items()}
+
+
+class OutputSettings(_Section):
+    """The door's signals, each the number of a pin as `door.relay_pin`; 0 is not fitted."""
+
+    aux: Pin = 0
+    alarm: Pin = 0
+    red: Pin = 0
+    green: Pin = 0
+    blue: Pin = 0
+    buzzer: Pin = 0
+    aux_follows: Literal["opener", "shunt"] = "opener"
+
+    @property
+    def pins(self) -> dict[str, int]:
+        """The pins that are fitted, by the name of their output."""
+        return {name: pin for name, pin in self if name != "aux_follows" and pin}
 
 
 class AttendantSettings(_Section):
@@ -134,8 +184,42 @@ class Settings(_Section):
     liveness: LivenessSettings = LivenessSettings()
     commissioning: CommissioningSettings = CommissioningSettings()
     door: DoorSettings = DoorSettings()
+    inputs: InputSettings = InputSettings()
+    outputs: OutputSettings = OutputSettings()
     attendant: AttendantSettings = AttendantSettings()
     mqtt: MqttSettings = MqttSettings()
+
+    @model_validator(mode="after")
+    def _demand_pins(self) -> Self:
+        taken: dict[int, str] = {}
+        for key, shown, pin, (lowest, highest, why) in self._pins():
+            if self.door.driver == "gpio" and not lowest <= pin <= highest:
+                msg = f"{key} is {shown!r}; with the driver gpio it must be BCM {lowest} to {highest}, {why}"
+                raise ValueError(msg)
+            if pin in taken:
+                msg = f"{key} is {shown!r}; pin {pin} is taken by {taken[pin]}"
+                raise ValueError(msg)
+            taken[pin] = key
+        return self
+
+    def _pins(self) -> Iterator[tuple[str, int | str, int, tuple[int, int, str]]]:
+        yield "door.relay_pin", self.door.relay_pin, self.door.relay_pin, _BCM_OUTPUT
+        for name, pin in self.outputs.pins.items():
+            yield f"outputs.{name}", pin, pin, _BCM_OUTPUT
+        for name, line in self.inputs.lines.items():
+            yield f"inputs.{name}", getattr(self.inputs, name), line.pin, _BCM_INPUT
+
+
+# Lowest, highest and why: BCM 0 to 8 are pulled up from power-on, which no output may be; 0 and 1 are the HAT's.
+_BCM_OUTPUT = (9, 27, "which are pulled down at boot")
+_BCM_INPUT = (2, 27, "which are on the header and free of the HAT's memory")
+
+
+def with_driver(settings: Settings, driver: str) -> Settings:
+    """Return the settings with another `door.driver`. Raises ConfigError where it cannot have their pins."""
+    table = settings.model_dump()
+    table["door"]["driver"] = driver
+    return _checked(table, f"with door.driver {driver}")
 
 
 def load(path: Path | None) -> Settings:
@@ -160,6 +244,10 @@ def parse(text: str, name: str) -> Settings:
     except (ValueError, RecursionError) as fault:  # also a number of 5,000 digits, and brackets 5,000 deep
         msg = f"configuration {name} is not TOML: {fault}"
         raise ConfigError(msg) from fault
+    return _checked(table, name)
+
+
+def _checked(table: dict[str, object], name: str) -> Settings:
     try:
         return Settings.model_validate(table)
     except ValidationError as fault:
@@ -172,6 +260,8 @@ def _words(listed: str) -> tuple[str, ...]:
 
 def _first_line(fault: ValidationError) -> str:
     first = fault.errors()[0]
+    if first["type"] == "value_error":  # ours, over several fields, which names them
+        return str(first["ctx"]["error"])
     name = ".".join(shown if (shown := str(part)).isprintable() else repr(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"{name} is not a known key; docs/reference.md lists them all"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
 
-from appliance.config import Settings, load, parse
+from appliance.config import Line, Settings, load, parse, with_driver
 from appliance.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,8 +35,13 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "commissioning.bona_fide": (1, 1000, True),
     "commissioning.attacks": (1, 1000, True),
     "commissioning.max_bpcer": (0.0, 1.0, True),
-    "door.relay_pin": (9, 27, True),
+    "door.relay_pin": (0, 1023, True),
     "door.unlock_s": (0.5, 30.0, True),
+    "door.extended_s": (0.0, 30.0, True),
+    "door.held_open_s": (1.0, 900.0, True),
+    "door.warning_s": (0.0, 60.0, True),
+    "inputs.debounce_s": (0.0, 0.2, True),
+    **{f"outputs.{name}": (0, 1023, True) for name in ("aux", "alarm", "red", "green", "blue", "buzzer")},
     "attendant.ticket_s": (1.0, 600.0, True),
     "mqtt.port": (1, 65535, True),
 }
@@ -163,6 +168,69 @@ def test_liveness_models_are_ids(value: str) -> None:
     refusal("liveness.models", f'"{value}"')
     assert parsed("liveness.models", '""').liveness.model_ids == ()
     assert parsed("liveness.models", '"one-1.0, two,one-1.0"').liveness.model_ids == ("one-1.0", "two")
+
+
+WIRES = [f"inputs.{name}" for name in ("contact", "rex", "tamper", "fire", "bell", "bond")]
+
+
+@pytest.mark.parametrize("key", WIRES)
+@pytest.mark.parametrize(
+    "value", ["27", "NC", "27NC", "27 nc", "27  NC", " 27 NC", "27 NC\\n", "-1 NO", "07 NC", "1e1 NO"]
+)
+def test_a_wire_is_a_pin_and_a_contact(key: str, value: str) -> None:
+    """An input is a pin and how its contact rests, or nothing; anything that is nearly so is refused."""
+    assert "pattern" in refusal(key, f'"{value}"')
+
+
+def test_what_is_fitted_is_what_is_named() -> None:
+    """Lines and pins hold what the file names, and by default nothing is fitted."""
+    settings = parse('[inputs]\nfire = "27 NC"\nrex = "22 NO"\n[outputs]\nbuzzer = 12\n', "appliance.toml")
+    assert settings.inputs.lines == {"fire": Line(27, normally_closed=True), "rex": Line(22, normally_closed=False)}
+    assert settings.outputs.pins == {"buzzer": 12}
+    assert Settings().inputs.lines == Settings().outputs.pins == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[door]\nrelay_pin = 8", "door.relay_pin is 8; with the driver gpio it must be BCM 9 to 27, which are "),
+        ("[door]\nrelay_pin = 28", "door.relay_pin is 28; with the driver gpio it must be BCM 9 to 27, which are "),
+        ("[outputs]\nred = 8", "outputs.red is 8; with the driver gpio it must be BCM 9 to 27, which are "),
+        ('[inputs]\nfire = "1 NC"', "inputs.fire is '1 NC'; with the driver gpio it must be BCM 2 to 27, which are "),
+        ('[inputs]\nrex = "28 NO"', "inputs.rex is '28 NO'; with the driver gpio it must be BCM 2 to 27, which are "),
+        ('[inputs]\nrex = "17 NO"', "inputs.rex is '17 NO'; pin 17 is taken by door.relay_pin"),
+        ("[outputs]\nred = 5\n[door]\nrelay_pin = 5", "outputs.red is 5; pin 5 is taken by door.relay_pin"),
+        ('[outputs]\nred = 22\n[inputs]\nbell = "22 NC"', "inputs.bell is '22 NC'; pin 22 is taken by outputs.red"),
+        ('[inputs]\nbell = "22 NC"\nfire = "22 NO"', "inputs.bell is '22 NC'; pin 22 is taken by inputs.fire"),
+    ],
+)
+def test_pins_are_had_by_one_line_each_and_fit_the_driver(text: str, line: str) -> None:
+    """G2: a pin that two lines would have, or that this driver must not drive, is refused with field, value and why."""
+    driver = "gpio" if "with the driver" in line else "gpiochip"
+    text = text.replace("[door]", f'[door]\ndriver = "{driver}"')
+    if "[door]" not in text:
+        text += f'\n[door]\ndriver = "{driver}"'
+    with pytest.raises(ConfigError) as fault:
+        parse(text, "appliance.toml")
+    assert str(fault.value).startswith(f"configuration appliance.toml: {line}")
+    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize("driver", ["simulated", "gpiochip"])
+def test_a_chip_numbers_its_lines_as_it_likes(driver: str) -> None:
+    """A line offset of a chip is not held to a Raspberry Pi's header, until that driver is to have it."""
+    settings = parse(f'[door]\ndriver = "{driver}"\nrelay_pin = 144\n[inputs]\nrex = "0 NO"', "appliance.toml")
+    assert settings.door.relay_pin == 144
+    assert settings.inputs.lines["rex"].pin == 0
+    assert with_driver(settings, "simulated").door.driver == "simulated"
+    with pytest.raises(ConfigError, match=r"^configuration with door\.driver gpio: door\.relay_pin is 144; "):
+        with_driver(settings, "gpio")
+
+
+@pytest.mark.parametrize("value", ["gpiochip0", "/dev/", "/dev/../x", "/dev/a b", "/dev/a/b", "/run/gpiochip0"])
+def test_a_chip_is_a_device(value: str) -> None:
+    """The chip is a device's path and nothing else."""
+    assert "pattern" in refusal("door.chip", f'"{value}"')
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,9 @@ def _output(installation: Installation, driver: str) -> Callable[[], LockOutput]
 
         _log.info("lock at BCM %d, %s", settings.relay_pin, _WIRING[settings.strike])
         return functools.partial(GpioLock, settings.relay_pin)
-    from appliance.drivers.simulated_door import SimulatedDoor  # noqa: PLC0415 - not where there is a pin
+    from appliance.drivers.simulated_door import SimulatedLock  # noqa: PLC0415 - not where there is a pin
 
-    return functools.partial(SimulatedDoor, installation.state / "simulated-door")
+    return functools.partial(SimulatedLock, installation.state / "simulated-door")
 
 
 _WIRING = {

@@ -9,7 +9,7 @@ import pytest
 from gpiozero.pins.mock import MockFactory
 
 from appliance.drivers.gpio import GpioLock
-from appliance.drivers.simulated_door import SimulatedDoor, SimulatedDoorObserver
+from appliance.drivers.simulated_door import SimulatedDoorObserver, SimulatedLock
 from appliance.errors import DoorError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class SimulatedBench:
 
     def claim(self) -> LockOutput:
         """Claim the simulated line."""
-        return SimulatedDoor(self.folder)
+        return SimulatedLock(self.folder)
 
     def levels(self) -> list[int]:
         """Return the changes in the line's history."""

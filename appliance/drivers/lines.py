@@ -1,0 +1,69 @@
+"""What the drivers of door lines share: claiming all lines or none, and the kernels that must not be trusted."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.errors import DoorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from appliance.door.hardware import InputLines, LockOutput, OutputLines
+
+# Raspberry Pi's kernels keep a released line at its last level unless told otherwise (raspberrypi/linux #6117,
+# #6150): a killed controller would leave the door open. `dtparam=strict_gpiod` turns that off.
+PERSISTENCE = (
+    Path("/sys/module/pinctrl_bcm2835/parameters/persist_gpio_outputs"),
+    Path("/sys/module/pinctrl_rp1/parameters/persist_gpio_outputs"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClaimedDoor:
+    """A DoorHardware whose lines are all claimed."""
+
+    lock: LockOutput
+    inputs: InputLines
+    outputs: OutputLines
+
+    def close(self) -> None:
+        """Lock first, then switch off and release everything, whichever of it fails."""
+        with contextlib.ExitStack() as last_first:
+            last_first.callback(self.inputs.close)
+            last_first.callback(self.outputs.close)
+            last_first.callback(self.lock.close)
+
+
+def claim(
+    lock: Callable[[], LockOutput], outputs: Callable[[], OutputLines], inputs: Callable[[], InputLines]
+) -> ClaimedDoor:
+    """Return all lines, claimed in this order; where one is not to be had, the others are released again."""
+    with contextlib.ExitStack() as claimed:
+        door = ClaimedDoor(
+            lock=claimed.enter_context(contextlib.closing(lock())),
+            outputs=claimed.enter_context(contextlib.closing(outputs())),
+            inputs=claimed.enter_context(contextlib.closing(inputs())),
+        )
+        claimed.pop_all()
+    return door
+
+
+def demand_release_on_death(parameters: Iterable[Path] = PERSISTENCE) -> None:
+    """Raise DoorError where the kernel would keep a dead process's line high; an absent parameter is fine."""
+    for parameter in parameters:
+        try:
+            persists = parameter.read_text(encoding="ascii").strip() == "Y"
+        except OSError:  # not this board's chip, or a kernel that always releases
+            continue
+        if persists:
+            msg = f"lock output is unsafe: {parameter} is Y; add dtparam=strict_gpiod to config.txt and reboot"
+            raise DoorError(msg)
+
+
+def one_line(fault: Exception) -> str:
+    """Return what a library says of its fault, on one line and never empty."""
+    return " ".join(str(fault).split()) or type(fault).__name__
