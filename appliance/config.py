@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -22,7 +22,9 @@ DEFAULT_STATE = Path("/var/lib/ostiary")
 DEFAULT_CONFIG = Path("/etc/ostiary/appliance.toml")
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of a settings file: frozen, with no unknown key and no type but the right one."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
 
 
@@ -30,18 +32,19 @@ Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 _ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 ModelId = Annotated[str, Field(pattern=rf"^{_ID}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+_Model = TypeVar("_Model", bound=BaseModel)
 Wire = Annotated[str, Field(pattern=r"^((0|[1-9][0-9]{0,3}) (NO|NC))?$")]
 Pin = Annotated[int, Field(ge=0, le=1023)]
 
 
-class DeviceSettings(_Section):
+class DeviceSettings(Section):
     """Who this appliance is."""
 
     id: Identifier = "ostiary"
     door: Identifier = "front"
 
 
-class CameraSettings(_Section):
+class CameraSettings(Section):
     """Where frames come from: `picamera2`, `simulated`, an index, a device path, a URL, a file or a folder."""
 
     source: str = "picamera2"
@@ -51,7 +54,7 @@ class CameraSettings(_Section):
     stall_s: Annotated[float, Field(ge=0.2, le=30)] = 1.0
 
 
-class RecognitionSettings(_Section):
+class RecognitionSettings(Section):
     """How sure the machine must be of who it is."""
 
     models: str = ""  # folder of manifest.toml and the model files; empty means the one beside the package
@@ -67,7 +70,7 @@ class RecognitionSettings(_Section):
     min_face_px: Annotated[float, Field(ge=40, le=1000)] = 80.0
 
 
-class LivenessSettings(_Section):
+class LivenessSettings(Section):
     """How sure the machine must be that the face is live."""
 
     # Ids of models that must all agree; empty means the default one.
@@ -82,7 +85,7 @@ class LivenessSettings(_Section):
         return _words(self.models)
 
 
-class CommissioningSettings(_Section):
+class CommissioningSettings(Section):
     """What `ostiary commission spoof` must have shown at this door: no attack accepted, and few people refused."""
 
     bona_fide: Annotated[int, Field(ge=1, le=1000)] = 10  # presentations by people
@@ -96,7 +99,7 @@ class CommissioningSettings(_Section):
         return _words(self.species)
 
 
-class DoorSettings(_Section):
+class DoorSettings(Section):
     """The lock and how it is driven."""
 
     driver: Literal["simulated", "gpio", "gpiochip"] = "simulated"
@@ -121,7 +124,7 @@ class Line:
     normally_closed: bool  # the circuit is closed at rest, so that a cut wire reads active
 
 
-class InputSettings(_Section):
+class InputSettings(Section):
     """The door's sensors: pin and contact at rest, `27 NC` or `22 NO`; empty is not fitted."""
 
     contact: Wire = ""
@@ -139,7 +142,7 @@ class InputSettings(_Section):
         return {name: Line(int(pin), rest == "NC") for name, (pin, rest) in wires.items()}
 
 
-class OutputSettings(_Section):
+class OutputSettings(Section):
     """The door's signals, each the number of a pin as `door.relay_pin`; 0 is not fitted."""
 
     aux: Pin = 0
@@ -156,13 +159,22 @@ class OutputSettings(_Section):
         return {name: pin for name, pin in self if name != "aux_follows" and pin}
 
 
-class AttendantSettings(_Section):
+class AccessSettings(Section):
+    """Who may enter when: docs/access.md."""
+
+    rules: str = ""  # path of access.toml; empty means the one beside this file, where there is one
+    # Whether the time is believed only once the network or a hardware clock has set it, or always.
+    clock: Literal["checked", "trusted"] = "checked"
+    two_person_s: Annotated[float, Field(ge=5, le=120)] = 30.0  # the second person comes within
+
+
+class AttendantSettings(Section):
     """How long a human has to answer."""
 
     ticket_s: Annotated[float, Field(ge=1, le=600)] = 30.0
 
 
-class MqttSettings(_Section):
+class MqttSettings(Section):
     """The broker; nothing is sent while `enabled` is false."""
 
     enabled: bool = False
@@ -175,7 +187,7 @@ class MqttSettings(_Section):
     version: Literal["5", "3.1.1"] = "5"  # of MQTT; only with 5 does the broker keep overlong messages from us
 
 
-class Settings(_Section):
+class Settings(Section):
     """All of `appliance.toml`."""
 
     device: DeviceSettings = DeviceSettings()
@@ -186,6 +198,7 @@ class Settings(_Section):
     door: DoorSettings = DoorSettings()
     inputs: InputSettings = InputSettings()
     outputs: OutputSettings = OutputSettings()
+    access: AccessSettings = AccessSettings()
     attendant: AttendantSettings = AttendantSettings()
     mqtt: MqttSettings = MqttSettings()
 
@@ -219,7 +232,7 @@ def with_driver(settings: Settings, driver: str) -> Settings:
     """Return the settings with another `door.driver`. Raises ConfigError where it cannot have their pins."""
     table = settings.model_dump()
     table["door"]["driver"] = driver
-    return _checked(table, f"with door.driver {driver}")
+    return _checked(Settings, table, f"with door.driver {driver}")
 
 
 def load(path: Path | None) -> Settings:
@@ -227,44 +240,56 @@ def load(path: Path | None) -> Settings:
 
     Raises ConfigError with one line that names the field, its value and what is allowed.
     """
-    if path is None:
-        return Settings()
+    return Settings() if path is None else parse(read(path), str(path))
+
+
+def read(path: Path) -> str:
+    """Return the text of a settings file. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as fault:
         msg = f"configuration {path} cannot be read: {fault}"
         raise ConfigError(msg) from fault
-    return parse(text, str(path))
 
 
 def parse(text: str, name: str) -> Settings:
     """Return the settings in TOML `text`; `name` is what messages call it. Raises ConfigError."""
+    return parse_as(Settings, text, name, "docs/reference.md")
+
+
+def parse_as(model: type[_Model], text: str, name: str, keys: str) -> _Model:
+    """Return TOML `text` as the model; `name` is what messages call it, `keys` where all its keys are listed.
+
+    Raises ConfigError with one line that names the field, its value and what is allowed.
+    """
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as fault:  # also a number of 5,000 digits, and brackets 5,000 deep
         msg = f"configuration {name} is not TOML: {fault}"
         raise ConfigError(msg) from fault
-    return _checked(table, name)
+    return _checked(model, table, name, keys)
 
 
-def _checked(table: dict[str, object], name: str) -> Settings:
+def _checked(model: type[_Model], table: dict[str, object], name: str, keys: str = "docs/reference.md") -> _Model:
     try:
-        return Settings.model_validate(table)
+        return model.model_validate(table)
     except ValidationError as fault:
-        raise ConfigError(f"configuration {name}: {_first_line(fault)}") from fault
+        raise ConfigError(f"configuration {name}: {_first_line(fault, keys)}") from fault
 
 
 def _words(listed: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.strip() for word in listed.split(",") if word))
 
 
-def _first_line(fault: ValidationError) -> str:
+def _first_line(fault: ValidationError, keys: str) -> str:
     first = fault.errors()[0]
-    if first["type"] == "value_error":  # ours, over several fields, which names them
-        return str(first["ctx"]["error"])
+    ours = first["type"] == "value_error"
+    allowed = str(first["ctx"]["error"]) if ours else first["msg"].removeprefix("Input ")
+    if not first["loc"]:  # over several fields, which it names
+        return allowed
     name = ".".join(shown if (shown := str(part)).isprintable() else repr(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"{name} is not a known key; docs/reference.md lists them all"
+        return f"{name} is not a known key; {keys} lists them all"
     if first["type"] == "model_type":
         return f"{name} is {first['input']!r}; it is a section and must be written [{name}]"
-    return f"{name} is {first['input']!r}; {first['msg'].removeprefix('Input ')}"
+    return f"{name} is {first['input']!r}; {allowed}"
