@@ -127,12 +127,47 @@ class LockState(StrEnum):
     OPEN = "OPEN"
 
 
+class Mode(StrEnum):
+    """Who rules the lock, highest first; a verb below the ruling mode is refused."""
+
+    EMERGENCY = "EMERGENCY"
+    OPERATOR = "OPERATOR"
+    SCHEDULED = "SCHEDULED"
+    NORMAL = "NORMAL"
+
+
+class Phase(StrEnum):
+    """What the door is doing; the most urgent of what is true."""
+
+    SECURE = "SECURE"
+    UNLOCKED = "UNLOCKED"
+    OPEN = "OPEN"
+    OPEN_WARNING = "OPEN_WARNING"
+    HELD_OPEN = "HELD_OPEN"
+    FORCED = "FORCED"
+    RELEASED = "RELEASED"
+    LOCKDOWN = "LOCKDOWN"
+
+
+class Alarm(StrEnum):
+    """What needs somebody to look; a level below `alarm/`."""
+
+    FORCED_OPEN = "forced_open"
+    HELD_OPEN = "held_open"
+    TAMPER = "tamper"
+    FIRE = "fire"
+    LOCK = "lock"
+    CAMERA = "camera"
+
+
 class Topic(StrEnum):
-    """Levels below `ostiary/<device_id>/`; `cmd` and `reply` take one more level."""
+    """Levels below `ostiary/<device_id>/`; `alarm`, `cmd` and `reply` take one more level."""
 
     AVAILABILITY = "availability"
     LOCK_STATE = "lock/state"
+    DOOR_CONTACT = "door/contact"
     DOOR_STATE = "door/state"
+    ALARM = "alarm"
     EVENT = "event"
     APPROVAL_REQUEST = "approval/request"
     APPROVAL_RESULT = "approval/result"

@@ -4,6 +4,13 @@ An answer (a stranger, a refusal) is a value, never one of these. The message of
 its value and what is allowed, in one line, because that line is all that a user sees.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from appliance.records import DoorState
+
 
 class ApplianceError(Exception):
     """A fault that has a name; a command that meets it prints the message and exits with `exit_code`."""
@@ -45,6 +52,17 @@ class ModelError(HardwareError):
 
 class DoorError(HardwareError):
     """The door hardware or the controller process cannot be reached, or is busy."""
+
+
+class DoorRefusedError(DoorError):
+    """The controller understood and refused; `reason` is its word for why, `state` the door at that moment."""
+
+    exit_code = 1
+
+    def __init__(self, verb: str, reason: str, state: DoorState) -> None:
+        super().__init__(f"the controller refused the {verb}: {reason}")
+        self.reason = reason
+        self.state = state
 
 
 class StorageError(HardwareError):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from appliance.contract import Mode, Phase
+
 # numpy is named in types only: the controller shares these nouns and must start without it.
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from appliance.contract import EventType, Hint, LockState, Reason
+    from appliance.contract import Alarm, EventType, Hint, LockState, Reason
 
 _Scalar = TypeVar("_Scalar", bound="np.generic")
 
@@ -322,6 +324,8 @@ class Pulse:
     for_s: float  # seconds, 0.5..30; the controller clamps it
     presentation_id: str
     deadline_s: float  # CLOCK_MONOTONIC; a request that arrives later is refused
+    extended: bool = False  # for somebody who needs more time: to enter, and until the door counts as held open
+    bypass: bool = False  # whether it may open in a lockdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,8 +333,22 @@ class DoorState:
     """What the controller last said of the door."""
 
     lock: LockState
-    until_s: float | None  # CLOCK_MONOTONIC at which the lock falls shut by itself; None when locked
+    until_s: float | None  # CLOCK_MONOTONIC at which the lock falls shut by itself; None when locked, or without an end
     by: str  # presentation id or operator behind the present state; "" for none
+    mode: Mode = Mode.NORMAL
+    phase: Phase = Phase.SECURE
+    contact: bool | None = None  # True is open; None where no contact is fitted: the door is unmonitored
+    alarms: frozenset[Alarm] = frozenset()  # that stand now
+
+
+@dataclass(frozen=True, slots=True)
+class DoorEvent:
+    """Something that happened at the door, told by the controller; for the reader to write down."""
+
+    event_type: EventType
+    cause: str  # one word of the controller's; "" where the type says it all
+    by: str  # presentation id or operator behind it; "" for nobody
+    at_s: float  # CLOCK_MONOTONIC
 
 
 class ActorKind(StrEnum):

@@ -21,8 +21,9 @@ from appliance.audit import AuditLog, as_payload
 from appliance.capture import Capture
 from appliance.clerk import Clerk
 from appliance.commissioning.clearance import clearance
-from appliance.contract import EventType, LockState, Topic
+from appliance.contract import EventType, Topic
 from appliance.door.link import ControllerLink
+from appliance.doorway import Doorway, latest_written
 from appliance.drivers.camera import open_camera
 from appliance.drivers.faiss_index import indexed
 from appliance.drivers.photo import encode_jpeg
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.commands.options import Installation
-    from appliance.door.lock import DoorChange
     from appliance.drivers.camera import Camera
     from appliance.pipeline import Step
     from appliance.records import AuditEvent, Frame, GallerySnapshot, OperatingPoint
@@ -79,7 +79,6 @@ class Service:
         self._stopping = False
         self._camera = camera
         self._camera_fault = ""
-        self._controlled = False  # whether the controller was there when we last looked
         self._live = camera is None or camera.live
         self._frame_s: float | None = None  # time of the newest frame of a recording
         self._unfinished: Step | None = None
@@ -100,6 +99,8 @@ class Service:
             self._own = own_tail(self.gallery, self._snapshot.model_id)
             self._closing = opening.pop_all()
         self.journal = Journal(audit, (self._announce, hooks.on_event))
+        self.link.resume(*latest_written(audit))
+        self.doorway = Doorway(self.link, self.journal, self._switchboard.publish, device.id)
         self.reception = Reception(
             self.settings,
             Clerk(self.journal, self._now, of_recording=not self._live),
@@ -164,9 +165,7 @@ class Service:
 
     def _tend(self) -> None:
         """Everything that is due whether or not there is a frame."""
-        for change in self.link.beat():
-            self._note_door(change)
-        self._note_controller()
+        self.doorway.tend()
         self._note_camera()
         self._load_gallery()
         self._switchboard.serve(self._use_cases)
@@ -198,22 +197,6 @@ class Service:
     def _announce(self, event: AuditEvent) -> None:
         self._switchboard.publish(Topic.EVENT, json.dumps(as_payload(event)))
 
-    def _note_door(self, change: DoorChange) -> None:
-        kind = EventType.DOOR_LOCKED if change.lock is LockState.LOCKED else EventType.DOOR_UNLOCKED
-        self._say(kind, change.cause, presentation_id=change.by)
-        self._switchboard.publish(Topic.LOCK_STATE, change.lock.value, retained=True)
-
-    def _note_controller(self) -> None:
-        """Tell when the controller goes; when it is (again) there, say how the lock is now."""
-        if self.link.connected == self._controlled:
-            return
-        self._controlled = self.link.connected
-        if not self._controlled:
-            self._say(EventType.FAULT, "the controller has gone; nothing can be opened until it is back")
-            return
-        with contextlib.suppress(DoorError):  # gone again: the next turn sees it
-            self._switchboard.publish(Topic.LOCK_STATE, self.link.state().lock.value, retained=True)
-
     def _note_camera(self) -> None:
         fault = self._capture.fault()
         if bool(fault) != bool(self._camera_fault):
@@ -226,6 +209,7 @@ class Service:
         return {
             "camera": self._camera_fault or "ok",
             "controller": "ok" if self.link.connected else "not connected",
+            "door": self.doorway.words(),
             "face_only": self.clearance.words,
             "references": self._snapshot.size,
             "frames_dropped": counters.dropped,
@@ -243,8 +227,7 @@ class Service:
         self.reception.close()
         with contextlib.suppress(DoorError):  # no controller: then nothing of ours is unlocked
             self.link.lock()
-        for change in self.link.beat():
-            self._note_door(change)
+        self.doorway.tend()
         with contextlib.suppress(StorageError):  # a full disk must not keep us from stopping
             self._say(EventType.STOPPED)
 

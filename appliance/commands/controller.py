@@ -14,13 +14,13 @@ import click
 from sdnotify import SystemdNotifier
 
 from appliance.commands.options import Installation, with_installation
+from appliance.door.latches import LatchFile
 from appliance.door.serve import serve
+from appliance.drivers.door import open_door
 from appliance.errors import DoorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from appliance.door.hardware import LockOutput
+    from appliance.config import DoorSettings
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @click.command()
-@click.option("--door", type=click.Choice(["simulated", "gpio"]), help="Lock output; default is door.driver.")
+@click.option("--door", type=click.Choice(["simulated", "gpio", "gpiochip"]), help="Its lines; default is door.driver.")
 @click.option("--socket", type=click.Path(path_type=Path), help="Where to listen; default is door.socket.")
 @click.option("--parent", type=int, help="End with the process of this id, whose child this is.")
 @with_installation
@@ -37,11 +37,19 @@ def controller(installation: Installation, door: str | None, socket: Path | None
     logging.basicConfig(level=logging.INFO, format="ostiary controller: %(message)s")
     if parent is not None:
         _end_with(parent)
-    settings = installation.settings.door
+    installation = installation.with_door_driver(door) if door else installation
+    settings = installation.settings
+    _wiring(settings.door)
     notifier = SystemdNotifier()
     if notifier.socket is not None:
         notifier.socket.settimeout(0)  # a service manager that does not listen must not stop the loop
-    serve(socket or installation.controller_socket, _output(installation, door or settings.driver), notifier.notify)
+    serve(
+        socket or installation.controller_socket,
+        functools.partial(open_door, settings, installation.state),
+        notifier.notify,
+        settings,
+        LatchFile(installation.state / "door.json"),
+    )
 
 
 def _end_with(parent: int) -> None:
@@ -51,16 +59,9 @@ def _end_with(parent: int) -> None:
         raise DoorError(f"the process {parent} that started the controller has gone")
 
 
-def _output(installation: Installation, driver: str) -> Callable[[], LockOutput]:
-    settings = installation.settings.door
-    if driver == "gpio":
-        from appliance.drivers.gpio import GpioLock  # noqa: PLC0415 - gpiozero is loaded where there is a pin
-
-        _log.info("lock at BCM %d, %s", settings.relay_pin, _WIRING[settings.strike])
-        return functools.partial(GpioLock, settings.relay_pin)
-    from appliance.drivers.simulated_door import SimulatedLock  # noqa: PLC0415 - not where there is a pin
-
-    return functools.partial(SimulatedLock, installation.state / "simulated-door")
+def _wiring(settings: DoorSettings) -> None:
+    if settings.driver != "simulated":
+        _log.info("lock at line %d, %s", settings.relay_pin, _WIRING[settings.strike])
 
 
 _WIRING = {

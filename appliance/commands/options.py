@@ -74,6 +74,11 @@ class Installation:
         camera = self.settings.camera.model_copy(update={"source": source})
         return replace(self, settings=self.settings.model_copy(update={"camera": camera}))
 
+    def with_door_driver(self, driver: str) -> Installation:
+        """Return the same installation with its lines on another driver."""
+        door = self.settings.door.model_copy(update={"driver": driver})
+        return replace(self, settings=self.settings.model_copy(update={"door": door}))
+
     def with_controller(self, socket: Path) -> Installation:
         """Return the same installation with a controller that listens elsewhere."""
         door = self.settings.door.model_copy(update={"socket": str(socket)})

@@ -3,9 +3,10 @@
 The reader's side is `ControllerLink`; the controller's is `serve`. `docs/door.md` tells what passes between.
 """
 
-from appliance.door.hardware import LockOutput
+from appliance.door.hardware import DoorHardware
 from appliance.door.link import ControllerLink
-from appliance.door.lock import Cause, DoorChange, Refusal
+from appliance.door.lock import Cause, Hold, Refusal
+from appliance.door.machine import Machine
 from appliance.door.serve import serve
 
-__all__ = ["Cause", "ControllerLink", "DoorChange", "LockOutput", "Refusal", "serve"]
+__all__ = ["Cause", "ControllerLink", "DoorHardware", "Hold", "Machine", "Refusal", "serve"]

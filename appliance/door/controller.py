@@ -1,4 +1,4 @@
-"""The controller: a thin shell of sockets, timers and one lock output around the pure core in `lock`.
+"""The controller: a thin shell of sockets, timers and lines around the pure core in `machine`.
 
 One thread, one selector, no thread of its own. Whatever goes wrong, the line is locked first and the rest
 is said afterwards; what cannot be locked ends the process, and with it the line's power.
@@ -7,23 +7,35 @@ is said afterwards; what cannot be locked ends the process, and with it the line
 from __future__ import annotations
 
 import logging
+import math
 import selectors
 from typing import TYPE_CHECKING
 
+from appliance.door.debounce import Debounce
 from appliance.door.guard import STEP_S
-from appliance.door.lock import SILENCE_S, Cause, Lock, Refusal
+from appliance.door.hardware import Edge, Output
+from appliance.door.lock import SILENCE_S, Cause, Refusal
+from appliance.door.machine import Machine
+from appliance.door.memory import Answers, Untold
+from appliance.door.peers import Peer, Peers
 from appliance.door.protocol import (
+    Asked,
     Beat,
-    Changed,
-    Lines,
+    FireTestRequest,
+    HoldRequest,
+    LeaseRequest,
+    LockdownRequest,
     LockRequest,
-    ProtocolError,
+    OpenRequest,
     PulseRequest,
+    ReleaseRequest,
     Reply,
     Request,
+    SignalRequest,
+    as_state,
     encode,
-    read_request,
 )
+from appliance.door.signals import Signals
 from appliance.errors import DoorError
 from appliance.records import Pulse
 
@@ -31,236 +43,272 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from appliance.config import Settings
     from appliance.door.guard import Guard
-    from appliance.door.hardware import LockOutput
-    from appliance.door.lock import DoorChange
+    from appliance.door.hardware import DoorHardware
+    from appliance.door.latches import LatchFile
 
 _log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 8
-_IDLE_S = 0.5  # the loop turns at least this often, for the service manager's watchdog
+_IDLE_S = 0.5  # the loop turns at least this often, for the service manager's watchdog and for edges that got lost
+_RETRY_S = 1.0  # a line that did not follow is tried again so often where a fire wants it
 _CHUNK_BYTES = 4096
 
 
-class _Connection:
-    """One peer: its socket and what it has said so far."""
-
-    def __init__(self, peer: socket.socket) -> None:
-        peer.settimeout(0)
-        self.peer = peer
-        self.lines = Lines()
-        self.heard_s = 0.0
-
-
 class Controller:
-    """Serves the listening socket and drives the output until `stop` is called or a fault ends it."""
+    """Serves the listening socket and drives the door until `stop` is called or a fault ends it."""
 
-    def __init__(self, listening: socket.socket, output: LockOutput, guard: Guard, clock: Callable[[], float]) -> None:
-        self._output = output
+    def __init__(
+        self,
+        listening: socket.socket,
+        hardware: DoorHardware,
+        guard: Guard,
+        clock: Callable[[], float],
+        *,
+        settings: Settings,
+        latches: LatchFile,
+    ) -> None:
+        self._hardware = hardware
         self._guard = guard
         self._clock = clock
-        self._lock = Lock()
+        self._latches = latches
+        self._machine = Machine(settings.door, latches.load())
+        self._debounce = Debounce(settings.inputs.debounce_s)
+        self._signals = Signals(settings.outputs.aux_follows)
+        self._answers = Answers()
+        self._untold = Untold()
+        self._high = False  # as driven
+        self._retry_s = -math.inf
         self._rearm_s = 0.0
+        self._levels_s = 0.0
+        self._lit: frozenset[Output] = frozenset()
         self._stopping = False
-        self._reader: _Connection | None = None  # the only peer that may unlock
-        self._connections: set[_Connection] = set()
-        self._listening = listening
         self._selector = selectors.DefaultSelector()
-        self._selector.register(listening, selectors.EVENT_READ, self._accept)
         self._selector.register(guard.pipe, selectors.EVENT_READ, self._guardian_gone)
+        self._selector.register(hardware.inputs.fileno(), selectors.EVENT_READ, self._take_edges)
+        self._peers = Peers(self._selector, listening, clock, obey=self._obey, lost=self._lose_reader)
 
     def run(self, wake: socket.socket, notify: Callable[[str], object]) -> None:
         """Serve until `stop`, then lock; a byte on `wake` ends a wait.
 
         `notify` hears READY=1 once the line reads locked, WATCHDOG=1 every turn, STOPPING=1 at the end.
-        Raises DoorError when the line does not lock or nobody guards it; by then it has been driven low as far
-        as it can be.
+        Raises DoorError when the line does not lock, nobody guards it, or the inputs cannot be read; by then it
+        has been driven low as far as it can be.
         """
         self._selector.register(wake, selectors.EVENT_READ, lambda: wake.recv(_CHUNK_BYTES))
         try:
             self._lock_line()
+            self._begin()
             notify("READY=1")
             while not self._stopping:
                 notify("WATCHDOG=1")
                 self._turn()
-            self._relock(Cause.SHUTDOWN)
+            self._machine.lose_reader(Cause.SHUTDOWN, self._clock())
+            self._machine.lock(self._clock(), Cause.SHUTDOWN)
+            self._apply()
             notify("STOPPING=1")
         finally:
             try:
-                self._output.lock()
+                self._hardware.lock.lock()
             finally:
-                for connection in tuple(self._connections):
-                    self._forget(connection)
+                self._peers.close()
                 self._selector.close()
 
     def stop(self) -> None:
         """Make `run` lock and return at its next turn; may be called by a signal handler."""
         self._stopping = True
 
+    def _begin(self) -> None:
+        levels = self._hardware.inputs.levels()
+        for input_, active in levels.items():
+            self._debounce.begin(input_, active=active)
+        self._machine.start(levels, self._clock())
+        self._apply()
+
     def _turn(self) -> None:
         for key, _ in self._selector.select(self._wait_s()):
             key.data()
-        ended = self._lock.tick(self._clock())
-        if ended is not None:
-            self._apply(ended)
-            if ended.cause is Cause.READER_SILENT and self._reader is not None:
-                _log.warning("the reader was dropped: silent for %.1f s", SILENCE_S)
-                self._forget(self._reader)
-        if self._lock.unlocked and self._clock() >= self._rearm_s:
+        now_s = self._clock()
+        if now_s >= self._levels_s:
+            self._levels_s = now_s + _IDLE_S
+            self._debounce.feed(self._missed(now_s), now_s)
+        for edge in self._debounce.settled(now_s):
+            self._machine.sense(edge.input, active=edge.active, now_s=now_s)
+        self._machine.tick(now_s)
+        self._apply()
+        if self._high and self._clock() >= self._rearm_s:
             self._arm()
 
     def _wait_s(self) -> float:
-        if self._lock.wake_s is None:
-            return _IDLE_S
-        return max(0.0, min(self._lock.wake_s, self._rearm_s) - self._clock())
+        now_s = self._clock()
+        due_s = min(self._machine.wake_s, self._debounce.wake_s, self._signals.wake_s(self._machine.state, now_s))
+        if self._high:
+            due_s = min(due_s, self._rearm_s)
+        elif self._machine.released:
+            due_s = min(due_s, self._retry_s)
+        return min(_IDLE_S, max(0.0, due_s - now_s))
 
-    # Peers
+    # Inputs
 
-    def _accept(self) -> None:
-        try:
-            peer, _ = self._listening.accept()
-        except OSError:  # it hung up before we came, or no descriptor is free: the next turn tries again
-            return
-        if len(self._connections) >= MAX_CONNECTIONS:
-            peer.close()
-            return
-        connection = _Connection(peer)
-        self._connections.add(connection)
-        self._selector.register(peer, selectors.EVENT_READ, lambda: self._receive(connection))
+    def _take_edges(self) -> None:
+        now_s = self._clock()
+        self._debounce.feed(self._hardware.inputs.edges(), now_s)
 
-    def _receive(self, connection: _Connection) -> None:
-        if connection not in self._connections:  # dropped earlier in this turn
-            return
-        try:
-            chunk = connection.peer.recv(_CHUNK_BYTES)
-            if not chunk:
-                self._drop(connection, Cause.READER_GONE, "hung up")
-            for line in connection.lines.feed(chunk):
-                self._obey(connection, read_request(line))
-        except ProtocolError as fault:
-            self._drop(connection, Cause.GARBAGE, str(fault))
-        except OSError as fault:
-            self._drop(connection, Cause.READER_GONE, str(fault.strerror))
-
-    def _drop(self, connection: _Connection, cause: Cause, why: str) -> None:
-        """Lock if this peer held the door, then forget it."""
-        if connection is self._reader:
-            _log.warning("the reader was dropped, %s: %s", cause.value, why)
-            self._relock(cause)
-        elif cause is Cause.GARBAGE:
-            _log.warning("a peer was dropped: %s", why)
-        self._forget(connection)
-
-    def _forget(self, connection: _Connection) -> None:
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self._selector.unregister(connection.peer)
-            connection.peer.close()
-        if connection is self._reader:
-            self._reader = None
-
-    def _say(self, connection: _Connection, line: bytes) -> None:
-        try:
-            whole = connection.peer.send(line) == len(line)
-        except OSError:
-            whole = False
-        if not whole:  # a peer that does not read is a peer that hangs
-            self._drop(connection, Cause.READER_GONE, "does not read")
+    def _missed(self, now_s: float) -> tuple[Edge, ...]:
+        """Return how the inputs are as edges: whatever got lost on the way is made good."""
+        return tuple(Edge(input_, active, now_s) for input_, active in self._hardware.inputs.levels().items())
 
     # Requests
 
-    def _obey(self, connection: _Connection, request: Request) -> None:
-        if connection not in self._connections:  # dropped by an earlier line of the same chunk
-            return
+    def _obey(self, peer: Peer, request: Request) -> None:
         now_s = self._clock()
-        connection.heard_s = now_s
-        if connection is self._reader:
-            self._lock.hear(now_s)
+        if self._peers.is_reader(peer):
+            self._machine.hear(now_s)
         if isinstance(request, Beat):
-            self._is_reader(connection)
-            return
-        refusal = None
-        if isinstance(request, PulseRequest):
-            refusal = self._pulse(request, now_s) if self._is_reader(connection) else Refusal.OTHER_READER
-        elif isinstance(request, LockRequest):
-            self._relock(Cause.COMMAND)
-        self._reply(connection, request.request_id, refusal)
+            self._beat(peer, request)
+        elif isinstance(request, SignalRequest):
+            if self._peers.is_reader(peer):
+                self._signals.show(request.signal, now_s)
+        else:
+            self._answer(peer, request, now_s)
 
-    def _is_reader(self, connection: _Connection) -> bool:
-        """Tell whether this peer may unlock; the place is free when nobody has it or its holder fell silent."""
-        holder = self._reader
-        if holder is None or (not self._lock.unlocked and not self._clock() < holder.heard_s + SILENCE_S):
-            self._reader = connection
-        return self._reader is connection
+    def _beat(self, peer: Peer, beat: Beat) -> None:
+        if self._peers.is_reader(peer) or self._claims(peer):
+            self._untold.written(beat.run, beat.seq)
 
-    def _pulse(self, request: PulseRequest, now_s: float) -> Refusal | None:
-        answer = self._lock.pulse(
-            request.request_id, Pulse(request.for_s, request.presentation_id, request.deadline_s), now_s
-        )
-        try:
-            for change in answer.changes:
-                self._apply(change)
-        except _NotFollowedError as fault:
-            _log.error("%s: locked", fault)
-            answer = self._lock.retract(request.request_id, now_s)
-            self._lock_line()
-        return answer.refusal
+    def _answer(self, peer: Peer, request: Asked, now_s: float) -> None:
+        known = request.request_id in self._answers
+        if known:
+            refusal = self._answers[request.request_id]
+        else:
+            self._machine.tick(now_s)
+            refusal = self._carry_out(peer, request, now_s)
+            if not self._apply() and refusal is None:
+                refusal = Refusal.LOCK_FAULT
+            self._answers.remember(request.request_id, refusal)
+        if peer in self._peers:  # it may not have taken the notice of its own pulse
+            self._peers.say(peer, encode(self._reply(request.request_id, refusal)))
 
-    def _reply(self, connection: _Connection, request_id: str, refusal: Refusal | None) -> None:
-        if connection not in self._connections:  # it did not take the notice of its own pulse
-            return
-        state = self._lock.state
-        reply = Reply(
+    def _carry_out(self, peer: Peer, request: Asked, now_s: float) -> Refusal | None:  # noqa: PLR0911 - one a verb
+        match request:
+            case PulseRequest(presentation_id=by, for_s=for_s, deadline_s=deadline_s):
+                pulse = Pulse(for_s, by, deadline_s, request.extended, request.bypass)
+                return self._machine.enter(pulse, now_s) if self._claims(peer) else Refusal.OTHER_READER
+            case LeaseRequest(for_s=for_s):
+                return self._machine.lease(for_s, now_s) if self._claims(peer) else Refusal.OTHER_READER
+            case OpenRequest(by=by, for_s=for_s, deadline_s=deadline_s):
+                return self._machine.enter(Pulse(for_s, by, deadline_s), now_s, Cause.OPERATOR)
+            case HoldRequest(hold=hold, by=by, for_s=for_s):
+                return self._machine.hold(hold, by, for_s, now_s)
+            case LockdownRequest(by=by):
+                self._machine.lockdown(by, now_s)
+            case ReleaseRequest(of=of, by=by):
+                return self._release(of, by, now_s)
+            case FireTestRequest(by=by, for_s=for_s):
+                return self._machine.test_fire(by, for_s, now_s)
+            case LockRequest():
+                self._machine.lock(now_s)
+        return None
+
+    def _release(self, of: str, by: str, now_s: float) -> Refusal | None:
+        ends = {
+            "operator": self._machine.end_hold,
+            "lockdown": self._machine.end_lockdown,
+            "fire": self._machine.end_fire,
+            "forced": self._machine.acknowledge,
+        }
+        return ends[of](by, now_s)
+
+    def _claims(self, peer: Peer) -> bool:
+        # While somebody is let in on its word, a reader that falls silent loses the door first and its place then.
+        before = self._peers.is_reader(peer)
+        after = self._peers.claims(peer, may_replace=not self._machine.rests_on_reader)
+        if after and not before:
+            for happened in self._untold:
+                self._peers.say(peer, encode(happened))
+        return after
+
+    def _lose_reader(self, cause: Cause) -> None:
+        self._machine.lose_reader(cause, self._clock())
+        self._apply()
+
+    def _reply(self, request_id: str, refusal: Refusal | None) -> Reply:
+        return Reply(
             request_id=request_id,
             accepted=refusal is None,
             reason="" if refusal is None else refusal.value,
-            lock=state.lock,
-            until_s=state.until_s,
-            by=state.by,
+            reader=self._peers.reader is not None,
+            state=as_state(self._machine.state),
         )
-        self._say(connection, encode(reply))
 
-    # The line
+    # Lines
 
-    def _apply(self, change: DoorChange) -> None:
-        """Drive the line as `change` says, then tell everybody."""
-        if change.until_s is None:
-            self._lock_line()
-        else:
+    def _apply(self) -> bool:
+        """Drive the lines as the machine wants them, then tell what happened; tell whether the lock followed."""
+        followed = self._drive()
+        self._latches.save(self._machine.latches)
+        events = self._machine.take()
+        now_s = self._clock()
+        self._signals.hear(events, now_s)
+        self._light(self._signals.on(self._machine.state, now_s))
+        for event in events:
+            _log.info("%s", " ".join(word for word in (event.event_type.value, event.cause, event.by) if word))
+            line = encode(self._untold.add(event, self._machine.state))
+            for peer in self._peers:
+                self._peers.say(peer, line)
+        if any(event.cause == Cause.READER_SILENT for event in events):
+            self._peers.drop_reader(Cause.READER_SILENT, f"silent for {SILENCE_S:.1f} s")
+        return followed
+
+    def _drive(self) -> bool:
+        if not self._machine.released:
+            if self._high:
+                self._lock_line()
+            return True
+        if self._high:
+            return True
+        now_s = self._clock()
+        if now_s < self._retry_s:
+            return False
+        try:
             self._unlock_line()
-        _log.info("%s by %s (%s)", change.lock.value, change.by, change.cause.value)
-        line = encode(
-            Changed(lock=change.lock, until_s=change.until_s, by=change.by, at_s=change.at_s, cause=change.cause)
-        )
-        for connection in tuple(self._connections):
-            self._say(connection, line)
-
-    def _relock(self, cause: Cause) -> None:
-        change = self._lock.relock(cause, self._clock())
-        if change is not None:
-            self._apply(change)
+        except _NotFollowedError as fault:
+            _log.error("%s: locked", fault)
+            self._retry_s = now_s + _RETRY_S
+            self._lock_line()
+            self._machine.retract(now_s)
+            return False
+        return True
 
     def _unlock_line(self) -> None:
         self._arm()
+        self._high = True
         try:
-            self._output.unlock()
+            self._hardware.lock.unlock()
         except DoorError as fault:
             raise _NotFollowedError(str(fault)) from fault
-        if not self._output.is_unlocked():
+        if not self._hardware.lock.is_unlocked():
             msg = "the lock output does not follow: driven to unlocked, it reads locked"
             raise _NotFollowedError(msg)
 
     def _lock_line(self) -> None:
-        self._output.lock()
-        if self._output.is_unlocked():
+        self._hardware.lock.lock()
+        if self._hardware.lock.is_unlocked():
             msg = "the lock output does not follow: driven to locked, it reads unlocked"
             raise DoorError(msg)
+        self._high = False
         self._guard.disarm()
 
     def _arm(self) -> None:
         now_s = self._clock()
-        self._guard.arm(min(now_s + STEP_S, self._lock.state.until_s or now_s))
+        self._guard.arm(min(now_s + STEP_S, max(now_s, self._machine.limit_s)))
         self._rearm_s = now_s + STEP_S / 3
+
+    def _light(self, lit: frozenset[Output]) -> None:
+        for output in Output:
+            if (output in lit) != (output in self._lit):
+                self._hardware.outputs.drive(output, on=output in lit)
+        self._lit = lit
 
     def _guardian_gone(self) -> None:
         msg = "the guardian process has gone: locked"
@@ -268,4 +316,4 @@ class Controller:
 
 
 class _NotFollowedError(DoorError):
-    """The line did not unlock; it is to be locked and the pulse refused."""
+    """The line did not unlock; it is to be locked and the request refused."""

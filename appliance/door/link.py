@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import select
 import socket
 import time
 import uuid
 from collections import deque
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from appliance.door.lock import DoorChange
 from appliance.door.protocol import (
+    Asked,
     Beat,
-    Changed,
+    FireTestRequest,
+    Happened,
+    HoldRequest,
+    LeaseRequest,
     Lines,
+    LockdownRequest,
     LockRequest,
+    OpenRequest,
     ProtocolError,
     PulseRequest,
+    ReleaseRequest,
     Reply,
     Request,
+    SignalRequest,
     StateRequest,
     encode,
+    from_state,
     read_notice,
 )
-from appliance.errors import DoorError
-from appliance.records import DoorState
+from appliance.errors import DoorError, DoorRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from appliance.records import Pulse
+    from appliance.door.lock import Hold
+    from appliance.door.protocol import Ruling
+    from appliance.door.signals import Signal
+    from appliance.records import DoorState, Pulse
 
 BEAT_S = 0.2  # five beats fit in the silence after which the controller locks
 _FIRST_RETRY_S = 0.1
 _LAST_RETRY_S = 2.0
-_KEPT_CHANGES = 256
+_KEPT = 4096
+ANSWER_S = 0.5
 _CHUNK_BYTES = 4096
 
 
@@ -53,7 +66,10 @@ class ControllerLink:
         self._clock = clock
         self._socket: socket.socket | None = None
         self._lines = Lines()
-        self._changes: deque[DoorChange] = deque(maxlen=_KEPT_CHANGES)
+        self._happened: deque[Happened] = deque(maxlen=_KEPT)
+        self._told = ("", 0)  # run and number of the newest event that came over the wire
+        self._written = ("", 0)  # the same of the newest that is written down
+        self.reader = False  # whether the controller had a reader when it last answered
         self._replies: dict[str, Reply] = {}
         self._beat_s = -math.inf  # when a heartbeat was last sent
         self._retry_s = 0.0  # when the next attempt to connect is due
@@ -73,38 +89,65 @@ class ControllerLink:
                 raise DoorError(f"no controller at {self._path}: {_why(fault)}") from fault
         self.state(timeout_s)
 
-    def pulse(self, pulse: Pulse, timeout_s: float = 0.5) -> DoorState:
+    def pulse(self, pulse: Pulse, timeout_s: float = ANSWER_S) -> DoorState:
         """Have the door unlocked; return its state after that.
 
-        Raises DoorError when not connected, refused (the message ends with the reason) or not answered in time.
+        Raises DoorError when not connected, refused (the message ends with the reason) or not answered in time;
+        so do the other verbs.
         """
-        try:
-            request = PulseRequest(
-                request_id=uuid.uuid4().hex,
-                presentation_id=pulse.presentation_id,
-                for_s=pulse.for_s,
-                deadline_s=pulse.deadline_s,
-            )
-        except ValidationError as fault:
-            first = fault.errors()[0]
-            raise DoorError(f"pulse {first['loc'][0]} is {first['input']!r}: {first['msg']}") from fault
-        return self._ask(request, request.request_id, timeout_s)
+        return self._ask(PulseRequest, timeout_s, **asdict(pulse))
 
-    def state(self, timeout_s: float = 0.5) -> DoorState:
-        """Return the door's state. Raises DoorError when not connected or not answered in time."""
-        request = StateRequest(request_id=uuid.uuid4().hex)
-        return self._ask(request, request.request_id, timeout_s)
+    def open(self, by: str, for_s: float, timeout_s: float = ANSWER_S) -> DoorState:
+        """Have the door unlocked for a moment, 0.5..30 s, on the word of the operator `by`."""
+        deadline_s = time.monotonic() + timeout_s
+        return self._ask(OpenRequest, timeout_s, by=by, for_s=for_s, deadline_s=deadline_s)
 
-    def lock(self, timeout_s: float = 0.5) -> DoorState:
-        """Have the door locked; return its state after that. Raises DoorError as `state` does."""
-        request = LockRequest(request_id=uuid.uuid4().hex)
-        return self._ask(request, request.request_id, timeout_s)
+    def hold(self, by: str, hold: Hold, for_s: float, timeout_s: float = ANSWER_S) -> DoorState:
+        """Have the door stand so for 1..86,400 s, on the word of the operator `by`."""
+        return self._ask(HoldRequest, timeout_s, by=by, hold=hold, for_s=for_s)
 
-    def beat(self) -> tuple[DoorChange, ...]:
-        """Show that the reader is alive and return the changes since the last call, oldest first.
+    def lease(self, for_s: float, timeout_s: float = ANSWER_S) -> DoorState:
+        """Have the schedule hold the door unlocked for the next 0..60 s."""
+        return self._ask(LeaseRequest, timeout_s, for_s=for_s)
+
+    def lockdown(self, by: str, timeout_s: float = ANSWER_S) -> DoorState:
+        """Have entry refused, on the word of the operator `by`."""
+        return self._ask(LockdownRequest, timeout_s, by=by)
+
+    def release(self, by: str, of: Ruling, timeout_s: float = ANSWER_S) -> DoorState:
+        """End a hold, a lockdown or a fire that is over, or acknowledge a forced opening."""
+        return self._ask(ReleaseRequest, timeout_s, by=by, of=of)
+
+    def fire_test(self, by: str, for_s: float, timeout_s: float = ANSWER_S) -> DoorState:
+        """Have done for up to 60 s what a fire would do."""
+        return self._ask(FireTestRequest, timeout_s, by=by, for_s=for_s)
+
+    def state(self, timeout_s: float = ANSWER_S) -> DoorState:
+        """Return the door's state."""
+        return self._ask(StateRequest, timeout_s)
+
+    def lock(self, timeout_s: float = ANSWER_S) -> DoorState:
+        """Have the door locked, where it was released for a moment; return its state after that."""
+        return self._ask(LockRequest, timeout_s)
+
+    def show(self, signal: Signal) -> None:
+        """Show this on the door's lamps for a moment; never waits and never raises."""
+        with contextlib.suppress(OSError, DoorError):
+            self._send(SignalRequest(signal=signal))
+
+    def resume(self, run: str, seq: int) -> None:
+        """Go on after what an earlier reader wrote down: up to `seq` of the controller's `run`."""
+        self._told = self._written = (run, seq)
+
+    def written(self, happened: Happened) -> None:
+        """Note that this is written down and need not be told again."""
+        self._written = (happened.run, happened.seq)
+
+    def beat(self) -> tuple[Happened, ...]:
+        """Show that the reader is alive and return what happened since the last call, oldest first, each once.
 
         Never waits and never raises: a lost connection shows in `connected` and is tried again by later calls,
-        0.1 s to 2 s apart.
+        0.1 s to 2 s apart. What was never called `written` is told again by the next connection.
         """
         try:
             if self._socket is None:
@@ -112,13 +155,14 @@ class ControllerLink:
             if self._socket is not None:
                 self._take()
                 if self._clock() - self._beat_s >= BEAT_S:
-                    self._send(Beat())
+                    run, seq = self._written
+                    self._send(Beat(run=run, seq=seq))
                     self._beat_s = self._clock()
         except (OSError, DoorError):
             self._lose()
-        changes = tuple(self._changes)
-        self._changes.clear()
-        return changes
+        happened = tuple(self._happened)
+        self._happened.clear()
+        return happened
 
     def close(self) -> None:
         """Hang up; the controller locks what this reader had unlocked. Harmless when done already."""
@@ -152,21 +196,31 @@ class ControllerLink:
             self._pause_s = _FIRST_RETRY_S
             self._retry_s = self._clock() + self._pause_s
 
-    def _ask(self, request: Request, request_id: str, timeout_s: float) -> DoorState:
+    def _ask(self, kind: Callable[..., Asked], timeout_s: float, **fields: object) -> DoorState:
+        request = self._made(kind, **fields)
         try:
-            reply = self._converse(request, request_id, timeout_s)
+            reply = self._converse(request, timeout_s)
         except OSError as fault:
             self._lose()
             raise DoorError(f"the controller at {self._path} has gone: {_why(fault)}") from fault
         except DoorError:
             self._lose()
             raise
+        self.reader = reply.reader
         if not reply.accepted:
-            raise DoorError(f"the controller refused the {request.kind}: {reply.reason}")
+            raise DoorRefusedError(request.kind, reply.reason, from_state(reply.state))
         self._pause_s = _FIRST_RETRY_S
-        return DoorState(reply.lock, reply.until_s, reply.by)
+        return from_state(reply.state)
 
-    def _converse(self, request: Request, request_id: str, timeout_s: float) -> Reply:
+    def _made(self, kind: Callable[..., Asked], **fields: object) -> Asked:
+        try:
+            return kind(request_id=uuid.uuid4().hex, **fields)
+        except ValidationError as fault:
+            first = fault.errors()[0]
+            raise DoorError(f"{first['loc'][0]} is {first['input']!r}: {first['msg']}") from fault
+
+    def _converse(self, request: Asked, timeout_s: float) -> Reply:
+        request_id = request.request_id
         if self._socket is None:
             raise DoorError(f"not connected to a controller at {self._path}")
         self._replies.clear()
@@ -196,10 +250,17 @@ class ControllerLink:
                 raise ProtocolError(f"the controller at {self._path} hung up")
             for line in self._lines.feed(chunk):
                 notice = read_notice(line)
-                if isinstance(notice, Changed):
-                    self._changes.append(DoorChange(notice.lock, notice.by, notice.until_s, notice.at_s, notice.cause))
-                else:
+                if isinstance(notice, Reply):
                     self._replies[notice.request_id] = notice
+                else:
+                    self._hear(notice)
+
+    def _hear(self, happened: Happened) -> None:
+        run, seq = self._told
+        if happened.run == run and happened.seq <= seq:  # told again, because we had not said that it is written
+            return
+        self._told = (happened.run, happened.seq)
+        self._happened.append(happened)
 
 
 def _why(fault: OSError) -> str:

@@ -1,4 +1,4 @@
-"""When the lock output is energised: a pure core. Events and times come in, answers and changes go out.
+"""When the lock output is energised: a pure core. Requests and times come in, what the line should be goes out.
 
 Nothing here reads a clock, a socket or a pin. All times are seconds of CLOCK_MONOTONIC, which reader and
 controller share and which no step of the wall clock moves.
@@ -7,39 +7,53 @@ controller share and which no step of the wall clock moves.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from appliance.contract import LockState
-from appliance.records import DoorState
+from appliance.contract import Mode
 
 if TYPE_CHECKING:
     from appliance.records import Pulse
 
 MIN_PULSE_S = 0.5
-MAX_UNLOCKED_S = 30.0  # a pulse, and any chain of pulses, lasts at most so long
+MAX_UNLOCKED_S = 30.0  # a pulse, and any chain of pulses and exits, lasts at most so long
+MIN_HOLD_S, MAX_HOLD_S = 1.0, 86_400.0  # an operator's word on the door
+MAX_LEASE_S = 60.0  # how far ahead the reader may say that the schedule holds the door unlocked
+MAX_FIRE_TEST_S = 60.0
 REST_S = 0.25  # locked at least so long between two unlockings: spares the relay, lets a magnet bond
-SILENCE_S = 1.0  # an unlocked door falls shut when its reader says nothing for so long
+SILENCE_S = 1.0  # a door unlocked on the reader's word falls shut when that says nothing for so long
 DEADLINE_AHEAD_S = 10.0  # a deadline further ahead than this bounds nothing and is refused
-_REMEMBERED = 1024  # answers kept, so that a repeated request is answered and not acted on
 
 
 class Cause(StrEnum):
-    """Why the lock changed; the closed list of `cause` in a notice."""
+    """Why something happened at the door; the closed list of `cause` in a notice."""
 
+    NONE = ""
     PULSE = "pulse"
+    OPERATOR = "operator"
+    SCHEDULE = "schedule"
+    REX = "rex"
+    FIRE = "fire"
+    FIRE_TEST = "fire_test"
     TIMEOUT = "timeout"
+    DOOR_OPENED = "door_opened"
+    DOOR_CLOSED = "door_closed"
     READER_SILENT = "reader_silent"
     READER_GONE = "reader_gone"
     GARBAGE = "garbage"
     COMMAND = "command"
+    LOCKDOWN = "lockdown"
+    NOT_FOLLOWED = "not_followed"
+    NOT_SECURED = "not_secured"
+    NOT_RELEASED = "not_released"
+    INPUTS_LOST = "inputs_lost"
+    START = "start"
     SHUTDOWN = "shutdown"
 
 
 class Refusal(StrEnum):
-    """Why a pulse was refused; the closed list of `reason` in a reply."""
+    """Why a request was refused; the closed list of `reason` in a reply."""
 
     STALE = "stale"
     DEADLINE_TOO_FAR = "deadline_too_far"
@@ -47,121 +61,205 @@ class Refusal(StrEnum):
     RESTING = "resting"
     OTHER_READER = "other_reader"
     LOCK_FAULT = "lock_fault"
+    FIRE = "fire"
+    LOCKDOWN = "lockdown"
+    NOT_HELD = "not_held"
+
+
+class Hold(StrEnum):
+    """How an operator wants the door to stand."""
+
+    UNLOCKED = "unlocked"
+    LOCKED = "locked"
 
 
 @dataclass(frozen=True, slots=True)
-class DoorChange:
-    """The lock changed from locked to unlocked or back."""
+class _Opening:
+    """The lock is released for a moment: by a grant, by an operator, or from inside."""
 
-    lock: LockState
-    by: str  # presentation id behind the unlocking, also when it ends
-    until_s: float | None  # CLOCK_MONOTONIC at which it falls shut by itself; None when locked
-    at_s: float  # CLOCK_MONOTONIC
+    by: str
+    since_s: float
+    until_s: float
+    extended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    """How an operator has set the door, and until when."""
+
+    hold: Hold
+    by: str
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A release that is over."""
+
+    by: str
     cause: Cause
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a pulse."""
-
-    refusal: Refusal | None  # None when accepted
-    changes: tuple[DoorChange, ...] = ()  # in order; the shell drives the line after the last
+    grant: bool = False  # whether it was a grant's or an operator's opening
 
 
 class Lock:
-    """One lock. It is unlocked only by an accepted pulse, and each way back leads to locked.
+    """What releases one lock, and until when. Each release has an end, but for fire, and each end leads to locked.
 
-    The caller must call `tick` at `wake_s` or soon after; `pulse` does so itself.
+    The caller asks `released` after every verb, and calls `tick` at `wake_s` or soon after.
     """
 
-    def __init__(self) -> None:
-        self._opened_s: float | None = None  # None is locked
-        self._until_s = -math.inf
+    def __init__(self, *, release_on_fire: bool) -> None:
+        self._release_on_fire = release_on_fire
+        self._entry: _Opening | None = None
+        self._exit: _Opening | None = None  # needs no reader
+        self._holding: _Holding | None = None
+        self._schedule_s = -math.inf  # the schedule holds the door unlocked until then
         self._heard_s = -math.inf
-        self._locked_s = -math.inf
-        self._by = ""
-        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self.lockdown_by = ""  # "" is no lockdown
+        self.fire = False  # latched
+        self.fire_by = ""
 
     @property
-    def unlocked(self) -> bool:
+    def mode(self) -> Mode:
+        """Who rules."""
+        if self.fire or self.lockdown_by:
+            return Mode.EMERGENCY
+        if self._holding is not None:
+            return Mode.OPERATOR
+        return Mode.SCHEDULED if self._scheduled else Mode.NORMAL
+
+    @property
+    def standing(self) -> bool:
+        """Whether the door stands released, for anybody to pass, and not for a moment only."""
+        if self.fire:
+            return self._release_on_fire
+        if self.lockdown_by:
+            return False
+        return self._scheduled if self._holding is None else self._holding.hold is Hold.UNLOCKED
+
+    @property
+    def released(self) -> bool:
         """Whether the line should be energised."""
-        return self._opened_s is not None
+        return self.standing or self._entry is not None or self._exit is not None
 
     @property
-    def state(self) -> DoorState:
-        """The lock as the core wants it."""
-        if not self.unlocked:
-            return DoorState(LockState.LOCKED, None, "")
-        return DoorState(LockState.UNLOCKED, self._until_s, self._by)
+    def extended(self) -> bool:
+        """Whether the present opening is for somebody who needs more time."""
+        return self._entry is not None and self._entry.extended
 
     @property
-    def wake_s(self) -> float | None:
-        """When `tick` must be called next; None while locked."""
-        return min(self._until_s, self._heard_s + SILENCE_S) if self.unlocked else None
+    def by(self) -> str:
+        """Who is behind the present release or lockdown; "" for nobody."""
+        if self.fire:
+            return self.fire_by
+        if self.lockdown_by:
+            return self.lockdown_by
+        return next((one.by for one in (self._holding, self._entry, self._exit) if one is not None), "")
+
+    @property
+    def until_s(self) -> float:
+        """When the line falls low by itself if nothing more is said; -inf when locked, inf for a fire."""
+        if self.standing and self.fire:
+            return math.inf
+        ends = [one.until_s for one in (self._entry, self._exit) if one is not None]
+        if self.standing:
+            ends.append(self._schedule_s if self._holding is None else self._holding.until_s)
+        return max(ends, default=-math.inf)
+
+    @property
+    def rests_on_reader(self) -> bool:
+        """Whether anything here is released on the reader's word."""
+        unlocking = self._holding is not None and self._holding.hold is Hold.UNLOCKED
+        return self._entry is not None or unlocking or self._scheduled
+
+    @property
+    def wake_s(self) -> float:
+        """When `tick` must be called next; inf for never."""
+        times = [one.until_s for one in (self._entry, self._exit, self._holding) if one is not None]
+        if self._scheduled:
+            times.append(self._schedule_s)
+        if self.rests_on_reader:
+            times.append(self._heard_s + SILENCE_S)
+        return min(times, default=math.inf)
 
     def hear(self, now_s: float) -> None:
         """Note that the reader is alive."""
         self._heard_s = now_s
 
-    def tick(self, now_s: float) -> DoorChange | None:
-        """Lock when the time is over or the reader has been silent too long."""
-        if not now_s < self._until_s:  # this way round, NaN locks
-            return self.relock(Cause.TIMEOUT, now_s)
-        if not now_s < self._heard_s + SILENCE_S:
-            return self.relock(Cause.READER_SILENT, now_s)
-        return None
+    def tick(self, now_s: float) -> list[Ended]:
+        """End what is over; this way round everywhere, NaN ends it."""
+        ended = []
+        if self._entry is not None and not now_s < self._entry.until_s:
+            ended.append(Ended(self._entry.by, Cause.TIMEOUT, grant=True))
+            self._entry = None
+        if self._exit is not None and not now_s < self._exit.until_s:
+            ended.append(Ended(self._exit.by, Cause.TIMEOUT))
+            self._exit = None
+        if self._holding is not None and not now_s < self._holding.until_s:
+            ended.append(Ended(self._holding.by, Cause.TIMEOUT))
+            self._holding = None
+        if self._scheduled and not now_s < self._schedule_s:
+            ended.append(Ended("", Cause.SCHEDULE))
+            self._schedule_s = -math.inf
+        if self.rests_on_reader and not now_s < self._heard_s + SILENCE_S:
+            ended += self.drop(Cause.READER_SILENT)
+        return ended
 
-    def relock(self, cause: Cause, now_s: float) -> DoorChange | None:
-        """Lock at once; None when it was locked already."""
-        if not self.unlocked:
-            return None
-        change = DoorChange(LockState.LOCKED, self._by, None, now_s, cause)
-        self._opened_s, self._until_s, self._locked_s, self._by = None, -math.inf, now_s, ""
-        return change
+    def drop(self, cause: Cause) -> list[Ended]:
+        """End all that rests on the reader's word: a grant, an unlocking hold, the schedule."""
+        ended = []
+        if self._entry is not None:
+            ended.append(Ended(self._entry.by, cause))
+        elif self.rests_on_reader:
+            ended.append(Ended(self.by, cause))
+        self._entry, self._schedule_s = None, -math.inf
+        if self._holding is not None and self._holding.hold is Hold.UNLOCKED:
+            self._holding = None
+        return ended
 
-    def pulse(self, request_id: str, pulse: Pulse, now_s: float) -> Answer:
-        """Unlock or extend for `pulse.for_s`, clamped to 0.5..30 s; a known `request_id` only gets its answer again.
+    def drop_moments(self, cause: Cause) -> list[Ended]:
+        """End what was released for a moment: a grant, an operator's opening, an exit."""
+        ended = [Ended(one.by, cause) for one in (self._entry, self._exit) if one is not None]
+        self._entry = self._exit = None
+        return ended
 
-        Unlocked time in one piece never passes 30 s; after that the lock rests before it unlocks again.
-        """
-        if request_id in self._answers:
-            return replace(self._answers[request_id], changes=())
-        ended = self.tick(now_s)
-        refusal = self._refusal(pulse, now_s)
-        changes = [] if ended is None else [ended]
-        if refusal is None:
-            self.hear(now_s)
-            changes += self._open(pulse, now_s)
-        return self._remember(request_id, Answer(refusal, tuple(changes)))
+    def enter(self, pulse: Pulse, now_s: float) -> None:
+        """Release or extend for `pulse.for_s`, clamped to 0.5..30 s; 30 s in one piece at most."""
+        self.hear(now_s)
+        by, extended = pulse.presentation_id, pulse.extended
+        self._entry = replace(self._moment(self._entry, by, pulse.for_s, now_s), extended=extended or self.extended)
 
-    def retract(self, request_id: str, now_s: float) -> Answer:
-        """Return to locked because the line did not follow; the pulse counts as refused."""
-        self.relock(Cause.COMMAND, now_s)
-        return self._remember(request_id, Answer(Refusal.LOCK_FAULT))
+    def leave(self, for_s: float, now_s: float) -> None:
+        """Release for somebody inside, as `enter` does, on nobody's word."""
+        self._exit = self._moment(self._exit, "", for_s, now_s)
 
-    def _refusal(self, pulse: Pulse, now_s: float) -> Refusal | None:
-        if not 0 < pulse.for_s < math.inf:  # NaN lands here too
-            return Refusal.NOT_A_TIME
-        if not now_s <= pulse.deadline_s:
-            return Refusal.STALE
-        if not pulse.deadline_s <= now_s + DEADLINE_AHEAD_S:
-            return Refusal.DEADLINE_TOO_FAR
-        if not self.unlocked and not now_s >= self._locked_s + REST_S:
-            return Refusal.RESTING
-        return None
+    def set_hold(self, hold: Hold, by: str, for_s: float, now_s: float) -> None:
+        """Let an operator set how the door stands, for 1..86,400 s; an entry under way ends when it is to be locked."""
+        self.hear(now_s)
+        self._holding = _Holding(hold, by, now_s + min(max(for_s, MIN_HOLD_S), MAX_HOLD_S))
+        if hold is Hold.LOCKED:
+            self._entry = None
 
-    def _open(self, pulse: Pulse, now_s: float) -> list[DoorChange]:
-        opened_s = now_s if self._opened_s is None else self._opened_s
-        wanted_s = now_s + min(max(pulse.for_s, MIN_PULSE_S), MAX_UNLOCKED_S)
-        until_s = min(max(self._until_s, wanted_s), opened_s + MAX_UNLOCKED_S)
-        extends = self.unlocked
-        self._opened_s, self._until_s, self._by = opened_s, until_s, pulse.presentation_id
-        if extends:
-            return []
-        return [DoorChange(LockState.UNLOCKED, self._by, until_s, now_s, Cause.PULSE)]
+    def end_hold(self) -> bool:
+        """End what the operator set; tell whether there was anything."""
+        had, self._holding = self._holding is not None, None
+        return had
 
-    def _remember(self, request_id: str, answer: Answer) -> Answer:
-        self._answers[request_id] = answer
-        if len(self._answers) > _REMEMBERED:
-            self._answers.popitem(last=False)
-        return answer
+    def lease(self, for_s: float, now_s: float) -> None:
+        """Have the schedule hold the door unlocked for the next 0..60 s; 0 ends it."""
+        self.hear(now_s)
+        self._schedule_s = now_s + min(for_s, MAX_LEASE_S) if for_s > 0 else -math.inf
+
+    def begin_emergency(self) -> None:
+        """End whatever an entry rests on; the way out and the schedule stay."""
+        self._entry = self._holding = None
+
+    @property
+    def _scheduled(self) -> bool:
+        return self._schedule_s > -math.inf
+
+    def _moment(self, present: _Opening | None, by: str, for_s: float, now_s: float) -> _Opening:
+        # One piece over both ways: whoever leaves while somebody enters does not start it anew.
+        since_s = min((one.since_s for one in (self._entry, self._exit) if one is not None), default=now_s)
+        wanted_s = now_s + min(max(for_s, MIN_PULSE_S), MAX_UNLOCKED_S)
+        until_s = wanted_s if present is None else max(present.until_s, wanted_s)
+        return _Opening(by, since_s, min(until_s, since_s + MAX_UNLOCKED_S))

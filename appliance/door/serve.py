@@ -18,26 +18,34 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from appliance.door.hardware import LockOutput
+    from appliance.config import Settings
+    from appliance.door.hardware import DoorHardware
+    from appliance.door.latches import LatchFile
 
 _log = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def serve(path: Path, claim: Callable[[], LockOutput], notify: Callable[[str], object]) -> None:
+def serve(
+    path: Path,
+    claim: Callable[[], DoorHardware],
+    notify: Callable[[str], object],
+    settings: Settings,
+    latches: LatchFile,
+) -> None:
     """Run the controller at the socket `path` until a stop signal, then lock and return.
 
-    `claim` claims the output, low; it is called when the path is ours and the guardian runs. `notify` is the
+    `claim` claims the lines, low; it is called when the path is ours and the guardian runs. `notify` is the
     service manager's. Raises DoorError.
     """
     with (
         contextlib.closing(Listener(path)) as listener,
         contextlib.closing(Guard()) as guard,
-        contextlib.closing(claim()) as output,
+        contextlib.closing(claim()) as hardware,
         _woken_by_signals() as wake,
     ):
-        controller = Controller(listener.listen(), output, guard, time.monotonic)
+        controller = Controller(listener.listen(), hardware, guard, time.monotonic, settings=settings, latches=latches)
         _on_stop(controller.stop)
         _log.info("listening at %s", path)
         controller.run(wake, notify)

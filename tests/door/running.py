@@ -26,7 +26,7 @@ peer.sendall(sys.argv[2].encode() + b"\\n")
 peer.recv(4096)
 print("unlocked", flush=True)
 while True:
-    peer.sendall(b'{"v":1,"kind":"beat"}\\n')
+    peer.sendall(b'{"v":2,"kind":"beat"}\\n')
     time.sleep(0.05)
 """
 
@@ -125,7 +125,7 @@ _count = iter(range(1_000_000_000))
 def pulse_line(**changes: object) -> bytes:
     """Return a line that asks for a pulse, valid but for `changes`."""
     body = {
-        "v": 1,
+        "v": 2,
         "kind": "pulse",
         "request_id": f"r{next(_count)}",
         "presentation_id": "p1",
