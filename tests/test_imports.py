@@ -11,10 +11,22 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "appliance"
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py"))
-DRIVERS = {"paho", "gpiozero", "gpiod", "lgpio", "picamera2", "libcamera", "ai_edge_litert", "tflite_runtime", "faiss"}
+DRIVERS = {
+    "paho",
+    "gpiozero",
+    "gpiod",
+    "lgpio",
+    "picamera2",
+    "libcamera",
+    "ai_edge_litert",
+    "tflite_runtime",
+    "faiss",
+    "zxingcpp",
+}
 # The core, which knows no device. `pipeline/reading.py` is the one exception: it is where model files become
 # stages, so it names the model runtime's driver; everything else in pipeline/ takes a Protocol.
 CORE = (
+    "appliance/access/",
     "appliance/pipeline/",
     "appliance/people/",
     "appliance/door/",

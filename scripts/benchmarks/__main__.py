@@ -187,6 +187,15 @@ def peers(folder: Path, recordings: Path | None, *, frames: int, pairs: int) -> 
     bench.run(folder, recordings, frames=frames, pairs=pairs)
 
 
+@root.command()
+@click.option("--draws", type=click.IntRange(1, 10_000), default=200, show_default=True, help="Passes for each look.")
+def passes(draws: int) -> None:
+    """Read passes on a telephone, drawn near and far, tilted, blurred and in glare; OpenCV's readers beside ours."""
+    from . import passes as bench  # noqa: PLC0415
+
+    bench.run(draws)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when measured; else say why in one line and return 2 for a wrong path, file or option, 3 for a model."""
     try:
