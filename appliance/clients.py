@@ -177,6 +177,13 @@ def read_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
+def own_key(path: Path) -> Ed25519PrivateKey:
+    """Return this device's key in the file at `path`, made there where there is none. Raises as the two above."""
+    if not path.exists():
+        new_key(path)
+    return read_key(path)
+
+
 def public_text(key: Ed25519PrivateKey) -> str:
     """Return the public key of `key` in base64: 44 characters."""
     return base64.b64encode(key.public_key().public_bytes_raw()).decode()

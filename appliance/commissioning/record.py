@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from appliance import __version__, manifest
 from appliance.audit import canonical
-from appliance.clients import new_key, read_key
+from appliance.clients import own_key, read_key
 from appliance.commissioning.trials import Trial  # noqa: TC001 - pydantic reads it
 from appliance.errors import RefusedError, StorageError
 
@@ -86,9 +86,7 @@ def store(result: Result, file: Path, key_file: Path) -> Result:
 
     The device's key is made where there is none. Raises StorageError, and UsageError for a key that is none.
     """
-    if not key_file.exists():
-        new_key(key_file)
-    signed = result.model_copy(update={"sig": read_key(key_file).sign(result.signed_bytes()).hex()})
+    signed = result.model_copy(update={"sig": own_key(key_file).sign(result.signed_bytes()).hex()})
     draft = file.with_suffix(f".{os.getpid()}.tmp")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 _people = Migrations("ostiary.people")
-GALLERY = Schema("gallery", 0x4F537047, 3, _people)  # "OSpG"
+GALLERY = Schema("gallery", 0x4F537047, 4, _people)  # "OSpG"
 
 
 @_people(name="0001_people")
@@ -94,3 +94,21 @@ def _count_changes(db: Database, table: str) -> None:
     for verb in ("INSERT", "UPDATE", "DELETE"):
         bump = "UPDATE change SET number = number + 1"
         db.execute(f"CREATE TRIGGER {table}_{verb}_counts AFTER {verb} ON {table} BEGIN {bump}; END")
+
+
+@_people(name="0004_passes")
+def _passes(db: Database) -> None:
+    # Here, and not in a file of their own, so that whoever is erased takes theirs along.
+    db.executescript("""
+        CREATE TABLE pass (
+            pass_id TEXT PRIMARY KEY NOT NULL CHECK (length(pass_id) = 16),
+            person_id TEXT NOT NULL REFERENCES person (person_id) ON DELETE CASCADE,
+            not_before INTEGER NOT NULL,
+            until INTEGER NOT NULL CHECK (until > not_before),
+            uses INTEGER NOT NULL CHECK (uses > 0)
+        ) STRICT;
+        CREATE TRIGGER passes_go_with_person AFTER DELETE ON person
+            BEGIN DELETE FROM pass WHERE person_id = OLD.person_id; END;
+        CREATE TRIGGER pass_is_not_changed BEFORE UPDATE ON pass
+            BEGIN SELECT RAISE(ABORT, 'a pass is revoked, not changed'); END;
+    """)

@@ -10,11 +10,19 @@ from appliance.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
-    from appliance.people.gallery import Gallery
     from appliance.records import AuditEvent, Event
 
 _Made = TypeVar("_Made")
+
+
+class Changeable(Protocol):
+    """What is changed: the gallery, or the passes in its file."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Make every change inside one change, which is kept only when the block ends without raising."""
+        ...
 
 
 class EventSink(Protocol):
@@ -26,7 +34,7 @@ class EventSink(Protocol):
 
 
 def recorded(
-    gallery: Gallery,
+    gallery: Changeable,
     audit: EventSink,
     change: Callable[[], _Made],
     say: Callable[[_Made], Event],
