@@ -8,9 +8,10 @@ from appliance.door.hardware import Input, Output
 from appliance.errors import DoorError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from appliance.config import Settings
+    from appliance.config import Line, Settings
     from appliance.door.hardware import DoorHardware
 
 
@@ -21,9 +22,24 @@ def open_door(settings: Settings, state: Path) -> DoorHardware:
     """
     inputs = {Input(name): line for name, line in settings.inputs.lines.items()}
     outputs = {Output(name): pin for name, pin in settings.outputs.pins.items()}
+    try:
+        return _claimed(settings, state, inputs, outputs)
+    except ImportError as fault:
+        raise DoorError(f"door.driver {settings.door.driver} is not installed: {fault}") from fault
+
+
+def _claimed(
+    settings: Settings, state: Path, inputs: Mapping[Input, Line], outputs: Mapping[Output, int]
+) -> DoorHardware:
+    # Each driver is loaded where it is asked for: the libraries of the others need not be installed.
     if settings.door.driver == "simulated":
-        # Each driver is loaded where it is asked for: the libraries of the others need not be installed.
         from appliance.drivers.simulated_door import claim_simulated  # noqa: PLC0415
 
         return claim_simulated(state / "simulated-door", inputs, outputs)
-    raise DoorError(f"door.driver {settings.door.driver} is not here yet")
+    if settings.door.driver == "gpiochip":
+        from appliance.drivers.gpiochip import claim_gpiochip  # noqa: PLC0415
+
+        return claim_gpiochip(settings.door.chip, settings.door.relay_pin, inputs, outputs)
+    from appliance.drivers.gpio import claim_gpio  # noqa: PLC0415
+
+    return claim_gpio(settings.door.relay_pin, inputs, outputs)

@@ -9,7 +9,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from appliance.door.hardware import Edge, Input
+from appliance.door.hardware import Input
+from appliance.drivers.lines import Changes
 from appliance.errors import DoorError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.config import Line
+    from appliance.door.hardware import Edge
 
 _WAKE_BYTES = 4096
 
@@ -79,10 +81,9 @@ class SimulatedInputs:
         self._log.seek(0)
         self._words: dict[Input, str] = {}
         self._line_low = True
-        self._levels = dict.fromkeys(lines, False)
-        self._edges: list[Edge] = []
-        self._read()
-        self._edges.clear()  # what changed before the claim is a level and no edge
+        for _ in self._said():  # what was said before the claim is a level and no edge
+            pass
+        self._changes = Changes(self._now())
 
     def fileno(self) -> int:
         """Return the pipe that the world writes to."""
@@ -96,14 +97,13 @@ class SimulatedInputs:
             while os.read(self._wake, _WAKE_BYTES):
                 pass
         self._read()
-        edges, self._edges = tuple(self._edges), []
-        return edges
+        return self._changes.take()
 
     def levels(self) -> Mapping[Input, bool]:
         """Return how each fitted input is now."""
         self._demand_hearing()
         self._read()
-        return dict(self._levels)
+        return self._now()
 
     def close(self) -> None:
         """Release the pipe."""
@@ -122,10 +122,8 @@ class SimulatedInputs:
 
     def _read(self) -> None:
         for line, at_s in self._said():
-            active = self._active(line)
-            if line in self._lines and active is not self._levels[line]:
-                self._levels[line] = active
-                self._edges.append(Edge(line, active, at_s))
+            if line in self._lines:
+                self._changes.note(line, active=self._active(line), at_s=at_s)
 
     def _said(self) -> Iterator[tuple[Input, float]]:
         while (text := self._log.readline()).endswith(b"\n"):
@@ -138,10 +136,13 @@ class SimulatedInputs:
             yield line, entry["at_s"]
         self._log.seek(-len(text), os.SEEK_CUR)  # a line that is being written is read when it is whole
 
+    def _now(self) -> dict[Input, bool]:
+        return {line: self._active(line) for line in self._lines}
+
     def _active(self, line: Input) -> bool:
         word = self._words.get(line, "follow" if line is Input.BOND else "rest")
         if word == "follow":
             return self._line_low
         if word == "cut":
-            return line in self._lines and self._lines[line].normally_closed
+            return self._lines[line].normally_closed
         return word == "active"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 
-from appliance.drivers.gpio import GpioLock, demand_release_on_death
+from appliance.drivers.gpio import GpioLock
+from appliance.drivers.lines import demand_release_on_death
 from appliance.errors import DoorError
 
 if TYPE_CHECKING:
