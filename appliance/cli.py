@@ -10,15 +10,17 @@ import click
 from appliance import __version__
 from appliance.errors import ApplianceError
 
-# name -> module that defines the click command of that name; imported when first asked for, because
+# name -> module that defines the click command of the module's own name; imported when first asked for, because
 # the controller must start without loading a camera or a model.
 COMMANDS = {
     "run": "appliance.commands.run",
     "controller": "appliance.commands.controller",
+    "door": "appliance.commands.door",
     "check": "appliance.commands.check",
     "commission": "appliance.commands.commission",
     "person": "appliance.commands.person",
     "people": "appliance.commands.people",
+    "pass": "appliance.commands.passes",
     "models": "appliance.commands.models",
     "audit": "appliance.commands.audit",
     "attendant": "appliance.commands.attendant",
@@ -36,7 +38,8 @@ class _LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        module = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), module.rpartition(".")[2])
         return command if isinstance(command, click.Command) else None
 
 

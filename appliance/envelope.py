@@ -32,6 +32,11 @@ VERB_ROLES: Mapping[str, frozenset[Role]] = MappingProxyType(
     {
         "approve": frozenset({Role.OPERATOR, Role.ADMIN}),
         "deny": frozenset({Role.OPERATOR, Role.ADMIN}),
+        "open": frozenset({Role.OPERATOR, Role.ADMIN}),
+        "unlock": frozenset({Role.OPERATOR, Role.ADMIN}),
+        "lock": frozenset({Role.OPERATOR, Role.ADMIN}),
+        "release": frozenset({Role.OPERATOR, Role.ADMIN}),
+        "lockdown": frozenset({Role.OPERATOR, Role.ADMIN}),
         "person.add": frozenset({Role.ENROLLER, Role.ADMIN}),
         "status": frozenset(Role),
     }

@@ -29,6 +29,7 @@ from appliance.drivers.faiss_index import indexed
 from appliance.drivers.photo import encode_jpeg
 from appliance.errors import ApplianceError, DoorError, StorageError
 from appliance.journal import Journal
+from appliance.operating import DoorVerbs
 from appliance.people.calibration import door_point, own_tail
 from appliance.people.gallery import Gallery
 from appliance.people.references import Standard
@@ -111,7 +112,14 @@ class Service:
         )
         standard = Standard(self._stages.measured.impostors, self.settings.recognition.target_fpir)
         self._use_cases = UseCases(
-            self.reception, self.gallery, self.journal, status=self._status, point=self._point, standard=standard
+            self.reception,
+            self.gallery,
+            self.journal,
+            door=DoorVerbs(self.link, self.journal),
+            open_s=self.settings.door.unlock_s,
+            status=self._status,
+            point=self._point,
+            standard=standard,
         )
 
     def stop(self) -> None:

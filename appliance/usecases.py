@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from appliance.contract import Role
-from appliance.errors import RefusedError
+from appliance.door.lock import MAX_HOLD_S
+from appliance.door.protocol import Ruling
+from appliance.doorway import in_words
+from appliance.errors import DoorError, RefusedError
 from appliance.people.enrolment import enrol_seen
 from appliance.people.gallery import Consent
 from appliance.people.references import look_alike
@@ -18,10 +21,11 @@ if TYPE_CHECKING:
 
     from appliance.envelope import Command
     from appliance.journal import Journal
+    from appliance.operating import DoorVerbs
     from appliance.people.gallery import Gallery
     from appliance.people.references import Standard
     from appliance.reception import Reception
-    from appliance.records import OperatingPoint
+    from appliance.records import DoorState, OperatingPoint
 
 
 class UseCases:
@@ -33,6 +37,8 @@ class UseCases:
         gallery: Gallery,
         journal: Journal,
         *,
+        door: DoorVerbs,
+        open_s: float,
         status: Callable[[], dict[str, Any]],
         point: Callable[[], OperatingPoint],
         standard: Standard,
@@ -40,6 +46,8 @@ class UseCases:
         self._reception = reception
         self._gallery = gallery
         self._journal = journal
+        self._door = door
+        self._open_s = open_s
         self._status = status
         self._point = point
         self._standard = standard
@@ -51,6 +59,8 @@ class UseCases:
                 return self._answer(command)
             case "person.add":
                 return self._enrol(command)
+            case "open" | "unlock" | "lock" | "release" | "lockdown":
+                return self._operate(command)
             case "status":
                 return self._status()
         raise RefusedError(f"verb {command.verb} is not carried out by this version")
@@ -61,6 +71,29 @@ class UseCases:
         if why:
             raise RefusedError(why)
         return {"ticket_id": ticket_id}
+
+    def _operate(self, command: Command) -> dict[str, Any]:
+        """Carry out an operator's verb on the door."""
+        actor = Actor(ActorKind.CLIENT, command.client_id)
+        try:
+            return in_words(self._verb(command, actor))
+        except DoorError as fault:
+            raise RefusedError(f"door_fault: {fault}") from fault
+
+    def _verb(self, command: Command, actor: Actor) -> DoorState:
+        match command.verb:
+            case "open":
+                return self._door.open(actor, _seconds(command, self._open_s))
+            case "unlock":
+                return self._door.unlock(actor, _seconds(command, None))
+            case "lock":
+                return self._door.lock(actor, _seconds(command, MAX_HOLD_S))
+            case "lockdown":
+                return self._door.lockdown(actor)
+        of = command.args.get("of", "operator")
+        if of not in get_args(Ruling):
+            raise RefusedError(f"args.of of release is {of!r}; {', '.join(get_args(Ruling))} are allowed")
+        return self._door.release(actor, of)
 
     def _enrol(self, command: Command) -> dict[str, Any]:
         """Enrol the visitor of an approved ticket, with their consent."""
@@ -99,6 +132,13 @@ def _flag(command: Command, name: str) -> bool:
     if not isinstance(value, bool):
         raise RefusedError(f"args.{name} of {command.verb} is {value!r}; true or false is needed")
     return value
+
+
+def _seconds(command: Command, otherwise: float | None) -> float:
+    value = command.args.get("for_s", otherwise)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RefusedError(f"args.for_s of {command.verb} is {value!r}; a number of seconds is needed")
+    return float(value)
 
 
 def _text(command: Command, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _Params = ParamSpec("_Params")
 _Result = TypeVar("_Result")
+_DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])?")
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PATH = click.Path(path_type=Path)
 
 
@@ -101,6 +104,14 @@ def open_installation(config_file: Path | None, state: Path | None) -> Installat
         msg = f"state folder {folder} cannot be made: {fault.strerror}"
         raise click.UsageError(msg) from fault
     return Installation(settings, folder, config_file)
+
+
+def duration(text: str) -> float:
+    """Return the seconds in `90`, `90s`, `10m`, `8h` or `2d`; click says what is wrong with anything else."""
+    read = _DURATION.fullmatch(text)
+    if read is None:
+        raise click.BadParameter(f"{text!r} is not a time; 90, 90s, 10m, 8h and 2d are")
+    return float(read[1]) * _UNIT_S[read[2] or "s"]
 
 
 def with_installation(
