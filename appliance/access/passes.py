@@ -68,7 +68,8 @@ def new_pass(person_id: str, not_before: int, lifetime: timedelta, uses: int) ->
     made = Pass(secrets.token_hex(8), person_id, not_before, not_before + int(lifetime.total_seconds()), uses)
     if not _within_bounds(made):
         given = f"a pass for {lifetime} and {uses} uses"
-        raise RefusedError(f"{given} is out of bounds: at most {MAX_LIFETIME.days} days, 1 to {MAX_USES} uses")
+        bounds = f"at most {MAX_LIFETIME.days} days between 1970 and 2106, 1 to {MAX_USES} uses"
+        raise RefusedError(f"{given} is out of bounds: {bounds}")
     return made
 
 
@@ -125,4 +126,6 @@ def _signed(body: bytes, device_id: str, door: str) -> bytes:
 
 
 def _within_bounds(one: Pass) -> bool:
-    return 0 < one.until - one.not_before <= MAX_LIFETIME.total_seconds() and 1 <= one.uses <= MAX_USES
+    if not 0 <= one.not_before < one.until < 2**32:  # 2106
+        return False
+    return one.until - one.not_before <= MAX_LIFETIME.total_seconds() and 1 <= one.uses <= MAX_USES

@@ -16,6 +16,7 @@ from rich.text import Text
 from appliance import manifest
 from appliance.audit import AuditLog
 from appliance.commands.options import Installation, with_installation
+from appliance.commands.pin import pin
 from appliance.people.calibration import door_point, own_tail
 from appliance.people.enrolment import Enrolled, FaceReader, Photo, checked_language, checked_name, enrol, only_one
 from appliance.people.enrolment import remove as remove_person
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 @click.group()
 def person() -> None:
     """Enrol people from photos, list them, and erase them."""
+
+
+person.add_command(pin)
 
 
 @person.command()

@@ -172,8 +172,15 @@ def test_no_bytes_are_a_fault(raw: bytes) -> None:
 )
 def test_a_pass_has_bounds(seconds: float, uses: int) -> None:
     """None is made for no time, for more than 31 days, for no use or for more than 20."""
-    with pytest.raises(RefusedError, match="out of bounds: at most 31 days, 1 to 20 uses"):
+    with pytest.raises(RefusedError, match="out of bounds: at most 31 days"):
         new_pass(ADA, NOON, timedelta(seconds=seconds), uses)
+
+
+@pytest.mark.parametrize("not_before", [-1, 2**32 - 60, 2**40])
+def test_a_pass_is_of_this_age(not_before: int) -> None:
+    """What its 32 bits of seconds cannot say is refused, and no fault."""
+    with pytest.raises(RefusedError, match="between 1970 and 2106"):
+        new_pass(ADA, not_before, timedelta(minutes=1), 1)
 
 
 @pytest.mark.parametrize(

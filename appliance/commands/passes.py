@@ -1,0 +1,155 @@
+"""`ostiary pass`: passes to be shown to the camera, as QR codes."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from appliance.audit import AuditLog
+from appliance.clients import own_key
+from appliance.commands.options import Installation, with_installation
+from appliance.errors import RefusedError, UsageError
+from appliance.people.enrolment import only_one
+from appliance.people.factors import issue_pass, revoke_pass
+from appliance.people.gallery import Gallery
+from appliance.people.passes import PassBook
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from appliance.access.passes import Pass
+
+_LIFETIME = re.compile(r"([0-9]{1,6})([mhd])")
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_PNG_SCALE = 8  # pixels a module: 424 a side
+_HALVES = {(False, False): " ", (True, False): "\u2580", (False, True): "\u2584", (True, True): "\u2588"}
+
+
+class _Lifetime(click.ParamType[timedelta]):
+    name = "TIME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        told = _LIFETIME.fullmatch(str(value))
+        if told is None:
+            self.fail(f"{value!r} is not a time such as 30m, 8h or 2d", param, ctx)
+        return int(told[1]) * _UNITS[told[2]]
+
+
+class _Instant(click.ParamType[datetime]):
+    name = "TIME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            return datetime.fromisoformat(str(value)).astimezone(UTC)  # without a zone, the machine's own is meant
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is not a time such as 2027-03-01T08:00", param, ctx)
+
+
+@click.group("pass")
+def passes() -> None:
+    """Issue passes that people show to the camera besides their face, list and revoke them."""
+
+
+@passes.command()
+@click.argument("name_or_id")
+@click.option("--for", "lifetime", type=_Lifetime(), default="8h", show_default=True, help="Such as 30m, 8h or 31d.")
+@click.option("--from", "start", type=_Instant(), help="When it begins, such as 2027-03-01T08:00; default is now.")
+@click.option("--uses", type=click.IntRange(1), default=1, show_default=True, help="How often it serves; at most 20.")
+@click.option("--png", type=click.Path(path_type=Path), help="Write the code to this new file too.")
+@with_installation
+def issue(
+    installation: Installation,
+    name_or_id: str,
+    *,
+    lifetime: timedelta,
+    start: datetime | None,
+    uses: int,
+    png: Path | None,
+) -> None:
+    """Make a pass for one enrolled person, and print its code."""
+    from appliance.drivers.qr import modules  # noqa: PLC0415  listing passes must not load the image library
+
+    device = installation.settings.device
+    key = own_key(installation.device_key_file)
+    with Gallery(installation.gallery_file) as gallery:
+        person = only_one(gallery, name_or_id)
+    with PassBook(installation.gallery_file) as book, AuditLog(installation.audit_file, device.id, device.door) as log:
+        made, text = issue_pass(
+            book,
+            log,
+            person,
+            key,
+            device_id=device.id,
+            door=device.door,
+            not_before=start or datetime.now(UTC),
+            lifetime=lifetime,
+            uses=uses,
+        )
+    code = modules(text)
+    for line in _lines(code):
+        click.secho(line, fg="black", bg="bright_white")
+    click.echo(f"pass {made.pass_id} for {person.name}: {_hours(made)}, {_times(made.uses)}")
+    if png is not None:
+        _write(png, code)
+
+
+@passes.command("list")
+@with_installation
+def list_passes(installation: Installation) -> None:
+    """List the passes that were issued and neither expired nor revoked: id, person, hours, uses."""
+    with Gallery(installation.gallery_file) as gallery, PassBook(installation.gallery_file) as book:
+        names = {person.person_id: person.name for person in gallery.people()}
+        now = datetime.now(UTC).timestamp()
+        for one in book.passes():
+            if now < one.until:
+                cells = (one.pass_id, names.get(one.person_id, ""), one.person_id, _hours(one), _times(one.uses))
+                click.echo("\t".join(cells))
+
+
+@passes.command()
+@click.argument("pass_id")
+@with_installation
+def revoke(installation: Installation, pass_id: str) -> None:
+    """Take a pass back: it serves no longer."""
+    device = installation.settings.device
+    with PassBook(installation.gallery_file) as book, AuditLog(installation.audit_file, device.id, device.door) as log:
+        revoke_pass(book, log, pass_id)
+    click.echo(f"revoked {pass_id}")
+
+
+def _hours(one: Pass) -> str:
+    """Return when the pass serves, by the machine's own zone."""
+    first, last = (datetime.fromtimestamp(at, UTC).astimezone() for at in (one.not_before, one.until))
+    return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M %Z}"
+
+
+def _times(uses: int) -> str:
+    return "once" if uses == 1 else f"{uses} times"
+
+
+def _lines(code: NDArray[np.bool_]) -> list[str]:
+    """Return the code in half blocks, two rows a line, to be shown dark on light."""
+    rows = code.tolist()
+    if len(rows) % 2:
+        rows.append([False] * len(rows))
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    return ["".join(_HALVES[upper, lower] for upper, lower in zip(*pair, strict=True)) for pair in pairs]
+
+
+def _write(path: Path, code: NDArray[np.bool_]) -> None:
+    from appliance.drivers.photo import encode_png  # noqa: PLC0415  as above
+    from appliance.drivers.qr import drawn  # noqa: PLC0415  as above
+
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(encode_png(drawn(code, _PNG_SCALE)))
+    except FileExistsError as fault:
+        raise RefusedError(f"{path} exists and is not overwritten; the pass is issued and shown above") from fault
+    except OSError as fault:
+        raise UsageError(f"{path} cannot be written: {fault.strerror}; the pass is issued and shown above") from fault
