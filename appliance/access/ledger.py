@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sqlite_utils import Migrations
 
+from appliance.access.passback import Passage, Side
 from appliance.errors import StorageError
 from appliance.storage import DatabaseFile, Schema, empty_log, named_faults, one_change
 
@@ -41,21 +40,6 @@ def _ledger(db: Database) -> None:
             began TEXT NOT NULL
         ) STRICT;
     """)
-
-
-class Side(StrEnum):
-    """Which way a reader lets people through."""
-
-    ENTRY = "entry"
-    EXIT = "exit"
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """That somebody went through, the latest time only."""
-
-    side: Side
-    at: datetime  # UTC
 
 
 class Ledger(DatabaseFile):
@@ -99,10 +83,13 @@ class Ledger(DatabaseFile):
 
     def forget_all_but(self, person_ids: Collection[str]) -> None:
         """Erase the passages of everybody else."""
-        with named_faults(LEDGER, self.path):
-            known = [str(row[0]) for row in self._db.execute("SELECT person_id FROM passage")]
-        for person_id in set(known) - set(person_ids):
+        for person_id in set(self.people()) - set(person_ids):
             self.forget(person_id)
+
+    def people(self) -> tuple[str, ...]:
+        """Return the ids of everybody whose passage is remembered."""
+        with named_faults(LEDGER, self.path):
+            return tuple(str(row[0]) for row in self._db.execute("SELECT person_id FROM passage"))
 
     def forget(self, person_id: str) -> None:
         """Erase the person's passage, if there is one."""

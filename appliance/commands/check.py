@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from appliance.audit import AuditLog
+from appliance.clock import BUILT, WallClock
 from appliance.commands.options import Installation, with_installation
 from appliance.door.link import ControllerLink
 from appliance.drivers.camera import open_camera
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WAIT_S = 3.0
-BUILT = datetime(2026, 11, 1, tzinfo=UTC)  # a clock before this has never been set
 
 
 @click.command()
@@ -103,11 +102,14 @@ def _broker(installation: Installation) -> str:
     return f"{settings.host}:{settings.port} takes us"
 
 
-def _clock(_installation: Installation) -> str:
-    now = datetime.now(UTC)
-    if now < BUILT:
-        raise HardwareError(f"the clock says {now:%Y-%m-%d}, before this version was made; set it or connect to NTP")
-    return f"{now:%Y-%m-%d %H:%M} UTC, {time.tzname[0]} here"
+def _clock(installation: Installation) -> str:
+    moment = WallClock(installation.settings.access.clock)()
+    if moment.at < BUILT:
+        told = f"the clock says {moment.at:%Y-%m-%d}, before this version was made"
+        raise HardwareError(f"{told}; set it or connect to NTP")
+    if not moment.clock_set and installation.rules_file is not None and installation.rules_file.exists():
+        raise HardwareError("neither NTP nor a hardware clock has set the time, so that no schedule holds")
+    return f"{moment.at:%Y-%m-%d %H:%M} UTC, {time.tzname[0]} here"
 
 
 def _liveness(installation: Installation) -> str:

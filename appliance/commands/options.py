@@ -48,6 +48,15 @@ class Installation:
         return self.state / "ledger.db"
 
     @property
+    def rules_file(self) -> Path | None:
+        """The access rules, which must be there only where `access.rules` names them; None where nothing says where."""
+        folder = self.config_file.absolute().parent if self.config_file is not None else None
+        named = self.settings.access.rules
+        if named:
+            return folder / named if folder is not None else Path(named)
+        return folder / "access.toml" if folder is not None else None
+
+    @property
     def clients_file(self) -> Path:
         """The database of those who may send commands."""
         return self.state / "clients.db"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.access.ledger import Ledger, Passage, Side
+from appliance.access.ledger import Ledger
+from appliance.access.passback import Passage, Side
 from appliance.audit import AuditLog
 from appliance.errors import StorageError
 
