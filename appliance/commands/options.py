@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 import click
 
 from appliance import config
+from appliance.access.rules_file import RulesFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +47,10 @@ class Installation:
     def ledger_file(self) -> Path:
         """The database of used passes, and of who went through last."""
         return self.state / "ledger.db"
+
+    def open_rules(self) -> RulesFile:
+        """Return the access rules. Raises ConfigError."""
+        return RulesFile(self.rules_file, required=bool(self.settings.access.rules))
 
     @property
     def rules_file(self) -> Path | None:

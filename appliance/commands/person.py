@@ -14,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from appliance import manifest
+from appliance.access.ledger import Ledger
 from appliance.audit import AuditLog
+from appliance.commands.access import access
 from appliance.commands.options import Installation, with_installation
 from appliance.commands.pin import pin
 from appliance.people.calibration import door_point, own_tail
@@ -36,6 +38,7 @@ def person() -> None:
 
 
 person.add_command(pin)
+person.add_command(access)
 
 
 @person.command()
@@ -149,6 +152,8 @@ def remove(installation: Installation, name_or_id: str, yes: bool) -> None:
         if not yes:
             click.confirm(f"Erase {one.name} ({one.person_id}) with {one.references} references?", abort=True)
         remove_person(gallery, audit, one.person_id)
+    with Ledger(installation.ledger_file) as ledger:
+        ledger.forget(one.person_id)
     click.echo(f"erased {one.person_id}")
 
 
