@@ -7,17 +7,22 @@ owner holds, and then claims the lines low itself. Where the chip lets them fall
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import gpiod
 from gpiod.line import Direction, Value
 
 from appliance.errors import DoorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _START_S = 10.0  # an interpreter starting on a busy board
 _END_S = 2.0
@@ -71,14 +76,16 @@ class DeadMan:
                 self._process.wait()
 
 
-def drive_low(chip: str, offset: int) -> bool:
+def drive_low(chip: str, offset: int, request_lines: Callable[..., gpiod.LineRequest] = gpiod.request_lines) -> bool:
     """Drive the line low and release it; False where somebody else keeps it for a second or it cannot be driven."""
     settings = gpiod.LineSettings(direction=Direction.OUTPUT, output_value=Value.INACTIVE)
     end_s = time.monotonic() + _GIVE_UP_S
     while time.monotonic() < end_s:
         try:
-            gpiod.request_lines(chip, {offset: settings}, consumer="ostiary-dead-man").release()
-        except OSError:  # the kernel has not closed all of the dead owner's files yet
+            request_lines(chip, {offset: settings}, consumer="ostiary-dead-man").release()
+        except OSError as fault:
+            if fault.errno != errno.EBUSY:  # busy: the kernel has not closed all of the dead owner's files yet
+                return False
             time.sleep(_RETRY_S)
         else:
             return True

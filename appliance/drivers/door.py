@@ -37,9 +37,9 @@ def _claimed(
 
         return claim_simulated(state / "simulated-door", inputs, outputs)
     if settings.door.driver == "gpiochip":
-        from appliance.drivers.gpiochip import claim_gpiochip  # noqa: PLC0415
+        from appliance.drivers.gpiochip import Chip, claim_gpiochip  # noqa: PLC0415
 
-        return claim_gpiochip(settings.door.chip, settings.door.relay_pin, inputs, outputs)
+        return claim_gpiochip(Chip(settings.door.chip), settings.door.relay_pin, inputs, outputs)
     from appliance.drivers.gpio import claim_gpio  # noqa: PLC0415
 
     return claim_gpio(settings.door.relay_pin, inputs, outputs)

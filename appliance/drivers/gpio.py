@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -95,6 +96,7 @@ class GpioInputs:
     """InputLines on BCM pins, pulled up, each contact to ground. Raises DoorError when one cannot be had."""
 
     def __init__(self, lines: Mapping[Input, Line], factory: Factory) -> None:
+        self._closing = threading.Lock()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._pins: dict[Input, _Pin] = {}
         self._reports: deque[tuple[Input, bool, float]] = deque()  # filled by lgpio's thread
@@ -130,18 +132,20 @@ class GpioInputs:
 
     def close(self) -> None:
         """Release the lines."""
-        if self._wake >= 0:
+        with self._closing:  # lgpio's thread may be on its way here, and the number is soon another file's
+            wake, self._wake = self._wake, -1
+        if wake >= 0:
             with contextlib.ExitStack() as each:
-                each.callback(os.close, self._wake)
+                each.callback(os.close, wake)
                 for pin in self._pins.values():
                     each.callback(pin.close)
-            self._wake = -1
 
     def report(self, name: Input, *, active: bool, at_s: float) -> None:
         """Take a change from any thread."""
         self._reports.append((name, active, at_s))
-        with contextlib.suppress(OSError):  # closed while lgpio's thread was on its way here
-            os.eventfd_write(self._wake, 1)
+        with self._closing:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
 
     def _demand_open(self) -> None:
         if self._wake < 0:

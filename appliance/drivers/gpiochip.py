@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import gpiod
@@ -16,7 +17,7 @@ from appliance.drivers.lines import Changes, ClaimedDoor, claim, demand_release_
 from appliance.errors import DoorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from appliance.config import Line
     from appliance.door.hardware import Edge, Input, Output
@@ -26,15 +27,29 @@ _BUFFERED_EDGES = 1024  # of a contact that bounces while nobody reads; when ful
 _OUTPUT = gpiod.LineSettings(direction=Direction.OUTPUT, output_value=Value.INACTIVE)
 
 
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """The device of a GPIO chip, and what requests its lines."""
+
+    path: str
+    request_lines: Callable[..., gpiod.LineRequest] = gpiod.request_lines
+
+    def request(self, wanted: Mapping[int, gpiod.LineSettings], what: str) -> gpiod.LineRequest:
+        """Return these lines, all or none. Raises DoorError, which calls them `what`."""
+        config: dict[Iterable[int | str] | int | str, gpiod.LineSettings | None] = dict(wanted.items())
+        with _told(f"{what} cannot be claimed"):
+            return self.request_lines(self.path, config, consumer=CONSUMER, event_buffer_size=_BUFFERED_EDGES)
+
+
 def claim_gpiochip(
-    chip: str, relay_line: int, inputs: Mapping[Input, Line], outputs: Mapping[Output, int]
+    chip: Chip, relay_line: int, inputs: Mapping[Input, Line], outputs: Mapping[Output, int]
 ) -> ClaimedDoor:
-    """Return the door on these line offsets of the device `chip`, all outputs active high.
+    """Return the door on these line offsets of the chip, all outputs active high.
 
     Raises DoorError when a line or the chip is not to be had, or the kernel would keep a dead owner's lines.
     """
     demand_release_on_death()
-    dead_man = DeadMan(chip, (relay_line, *outputs.values()))
+    dead_man = DeadMan(chip.path, (relay_line, *outputs.values()))
     return claim(
         lambda: GpiochipLock(chip, relay_line, dead_man),
         lambda: GpiochipOutputs(chip, outputs),
@@ -49,11 +64,11 @@ class GpiochipLock:
     It does not unlock without the `dead_man`.
     """
 
-    def __init__(self, chip: str, offset: int, dead_man: DeadMan) -> None:
+    def __init__(self, chip: Chip, offset: int, dead_man: DeadMan) -> None:
         self._offset = offset
         self._dead_man = dead_man
-        self._name = f"lock output {chip} line {offset}"
-        self._request = _request(chip, {offset: _OUTPUT}, self._name)
+        self._name = f"lock output {chip.path} line {offset}"
+        self._request = chip.request({offset: _OUTPUT}, self._name)
 
     def unlock(self) -> None:
         """Drive the line high."""
@@ -80,10 +95,10 @@ class GpiochipLock:
 class GpiochipOutputs:
     """OutputLines on a chip, active high, claimed at once. Raises DoorError when one cannot be had."""
 
-    def __init__(self, chip: str, offsets: Mapping[Output, int]) -> None:
+    def __init__(self, chip: Chip, offsets: Mapping[Output, int]) -> None:
         self._offsets = offsets
         wanted = dict.fromkeys(offsets.values(), _OUTPUT)
-        self._request = _request(chip, wanted, f"outputs {chip} {_named(offsets)}") if offsets else None
+        self._request = chip.request(wanted, f"outputs {chip.path} {_named(offsets)}") if offsets else None
 
     def drive(self, output: Output, *, on: bool) -> None:
         """Switch the output; nothing happens where it is not fitted."""
@@ -101,11 +116,11 @@ class GpiochipOutputs:
 class GpiochipInputs:
     """InputLines on a chip, pulled up where it can, each contact to ground. Raises DoorError when one cannot be had."""
 
-    def __init__(self, chip: str, lines: Mapping[Input, Line]) -> None:
+    def __init__(self, chip: Chip, lines: Mapping[Input, Line]) -> None:
         self._names = {line.pin: name for name, line in lines.items()}
         wanted = {line.pin: _input(line) for line in lines.values()}
         pins = {name: line.pin for name, line in lines.items()}
-        self._request = _request(chip, wanted, f"inputs {chip} {_named(pins)}") if lines else None
+        self._request = chip.request(wanted, f"inputs {chip.path} {_named(pins)}") if lines else None
         # Something to wait for where no input is fitted: it never comes.
         self._never = os.eventfd(0, os.EFD_CLOEXEC) if self._request is None else -1
         self._changes = Changes(self.levels())
@@ -158,12 +173,6 @@ def _input(line: Line) -> gpiod.LineSettings:
         active_low=not line.normally_closed,
         event_clock=Clock.MONOTONIC,
     )
-
-
-def _request(chip: str, wanted: Mapping[int, gpiod.LineSettings], what: str) -> gpiod.LineRequest:
-    config: dict[Iterable[int | str] | int | str, gpiod.LineSettings | None] = dict(wanted.items())
-    with _told(f"{what} cannot be claimed"):
-        return gpiod.request_lines(chip, config, consumer=CONSUMER, event_buffer_size=_BUFFERED_EDGES)
 
 
 def _release(request: gpiod.LineRequest) -> None:
