@@ -39,6 +39,7 @@ class Clerk:
         actor: Actor | None = None,
         ticket_id: str = "",
         detail: str = "",
+        method: str = "face",
     ) -> None:
         """Write down a decision about what stands before the camera."""
         read_at = [one.captured_at_s for one in visit.evidence if one.embedding is not None]
@@ -46,7 +47,7 @@ class Clerk:
             event_type=kind,
             at=datetime.now(UTC),
             actor=actor,
-            method="face",
+            method=method,
             reason=reason,
             presentation_id=visit.presentation_id,
             ticket_id=ticket_id,

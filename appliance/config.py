@@ -166,6 +166,7 @@ class AccessSettings(Section):
     # Whether the time is believed only once the network or a hardware clock has set it, or always.
     clock: Literal["checked", "trusted"] = "checked"
     two_person_s: Annotated[float, Field(ge=5, le=120)] = 30.0  # the second person comes within
+    factor_s: Annotated[float, Field(ge=5, le=120)] = 20.0  # a PIN or pass is shown within; then a human is asked
 
 
 class AttendantSettings(Section):

@@ -102,6 +102,8 @@ class Hint(StrEnum):
     REMOVE_MASK = "remove_mask"
     ONE_AT_A_TIME = "one_at_a_time"
     HOLD_STILL = "hold_still"
+    SECOND_FACTOR = "second_factor"
+    NEXT_PERSON = "next_person"
     ASKING = "asking"
     WELCOME = "welcome"
 

@@ -7,52 +7,39 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from appliance.attendant import Approved, Denied, Desk, LivenessWord, Refused, Ticket
+from appliance.access.subject import Factor
+from appliance.attendant import Approved, Denied, Desk, LivenessWord, Ticket
+from appliance.attendant import Refused as NoEffect
 from appliance.contract import EventType, Hint, Reason
-from appliance.errors import DoorError, RefusedError
-from appliance.pipeline.cues import species_guess
+from appliance.errors import RefusedError
 from appliance.pipeline.presentation import MIN_CONTINUITY, best_references
 from appliance.records import (
-    Actor,
-    ActorKind,
     Deny,
-    DoorState,
     Grant,
     OperatingPoint,
     Presentation,
-    Pulse,
     Refer,
     Wait,
 )
-from appliance.tailgating import Tailgating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from appliance.admission import Admission
     from appliance.clerk import Clerk
     from appliance.config import Settings
     from appliance.pipeline import Step
     from appliance.records import Embedding, Grade
+    from appliance.second_factor import FactorDesk, Shown
 
 LEFT_S = 1.0  # a face that is away for so long has left
 OFFER_S = 120.0  # how long an approved visitor can still be enrolled from what the camera saw
+MAX_ASKED = 2  # people whom one face may be, and whose PIN one entry is compared with: each takes a tenth of a second
+CODES_EVERY_S = 0.2
 NEAR_MISS = 0.12  # cosine under the threshold down to which a ticket names candidates: a stranger gets no name
-
-
-class Door(Protocol):
-    """The reader's view of the controller: it can only ask for a pulse."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether a controller is there."""
-        ...
-
-    def pulse(self, pulse: Pulse, /) -> DoorState:
-        """Have the door unlocked. Raises DoorError where it was not."""
-        ...
 
 
 class Outbox(Protocol):
@@ -77,6 +64,16 @@ class _Settled:
     seen_at_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The visit that is asked for a second factor, as it was seen last."""
+
+    step: Step
+    visit: Presentation
+    refer: Refer  # to a human, when nothing is shown
+    point: OperatingPoint
+
+
 class Reception:
     """Turns decisions into events, pulses and tickets. Belongs to the loop's thread.
 
@@ -87,44 +84,70 @@ class Reception:
         self,
         settings: Settings,
         clerk: Clerk,
-        door: Door,
-        outbox: Outbox,
+        admission: Admission,
+        factors: FactorDesk,
         *,
+        outbox: Outbox,
         picture: Callable[[Step], bytes],
+        codes: Callable[[Step], tuple[str, ...]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._clerk = clerk
-        self._door = door
+        self._admission = admission
         self._outbox = outbox
+        self._factors = factors
         self._picture = picture
+        self._codes = codes
         self._clock = clock
         self._desk = Desk(settings.attendant.ticket_s)
         self._settled: _Settled | None = None
         self._present: Presentation | None = None
         self._offers: dict[str, tuple[float, list[tuple[Embedding, Grade]]]] = {}  # by ticket id; memory only
-        self._tailgating = Tailgating(settings.recognition.min_frames)
         self._point: OperatingPoint | None = None  # of the newest frame
-        self.hint: Hint | None = None  # what the visitor is told now
+        self._asked: _Asked | None = None
+        self._codes_s = -math.inf  # when codes were last looked for
+
+    @property
+    def hint(self) -> Hint | None:
+        """What the visitor is told now."""
+        return self._admission.hint
 
     def see(self, step: Step, point: OperatingPoint) -> None:
         """Take in what one frame came to, and act where it is a decision that was not taken yet."""
         self._present = step.presentation or self._present
-        self.hint = step.decision.hint if isinstance(step.decision, Wait) else None
         self._point = point
         visit = step.presentation
         if visit is None:
+            self._admission.hint = None
             return
-        self._tailgating.see(visit)
-        if self._is_settled(visit) or isinstance(step.decision, Wait):
-            return
-        self._settle(visit)
-        if isinstance(step.decision, Grant):
-            self._grant(visit, step.decision, point)
-        elif isinstance(step.decision, Deny):
-            self._deny(visit, step.decision.reason, point)
+        self._admission.tailgating.see(visit)
+        if self._asked is not None and self._asked.visit.presentation_id == visit.presentation_id:
+            self._look_for_pass(replace(self._asked, step=step, visit=visit))
+        elif self._is_settled(visit):
+            self._admission.hint = None
+        elif isinstance(step.decision, Wait):
+            self._admission.read(step.decision.hint)
         else:
-            self._refer(step, visit, step.decision, point)
+            self._settle(visit)
+            self._decide(step, visit, point)
+
+    def _decide(self, step: Step, visit: Presentation, point: OperatingPoint) -> None:
+        paused = self._admission.paused(visit, recognised=isinstance(step.decision, Grant))
+        if paused is not None:
+            self._admission.deny(visit, paused, point)
+            return
+        match step.decision:
+            case Grant(person_id=person_id):
+                self._admit(step, visit, person_id, point)
+            case Deny(reason=reason):
+                self._admission.deny(visit, reason, point)
+            case Refer(reason=Reason.SECOND_FACTOR_REQUIRED):
+                self._admit(step, visit, step.candidates[0].person_id, point, "a face alone does not open this door")
+            case Refer(reason=Reason.AMBIGUOUS_MATCH) as refer:
+                self._ask(_Asked(step, visit, refer, point), frozenset(Factor))
+            case Refer() as refer:
+                self._refer(step, visit, refer, point)
 
     def tick(self) -> None:
         """Close tickets and offers that ran out of time; call it several times a second."""
@@ -132,9 +155,29 @@ class Reception:
         self._offers = {key: offer for key, offer in self._offers.items() if now_s < offer[0]}
         for ticket in self._desk.expire(now_s):
             self._expired(ticket)
-        follower = self._tailgating.due(now_s)
+        if self._asked is not None and not now_s < self._factor_until_s():
+            self._no_factor(self._asked)
+        follower = self._admission.tailgating.due(now_s)
         if follower is not None and self._point is not None:
             self._clerk.visit(EventType.TAILGATING_SUSPECTED, Reason.MULTIPLE_FACES, follower, self._point)
+
+    def enter_pin(self, text: str) -> str:
+        """Take a PIN that was entered at the door, and return "" or why it had no effect.
+
+        It counts only while the visitor who is asked for it is before the camera, and is in no log.
+        """
+        asked = self._asked
+        if asked is None or self._in_sight() != asked.visit.presentation_id:
+            return "nobody_asked"
+        paused = self._admission.paused(asked.visit, recognised=True)
+        if paused is not None:
+            return paused.value
+        shown = self._factors.pin(text)
+        if shown is None:
+            self._admission.deny(asked.visit, Reason.WRONG_PIN, asked.point)
+            return Reason.WRONG_PIN.value
+        self._prove(asked, shown)
+        return ""
 
     def close(self) -> None:
         """Close every open ticket: silence is a refusal, also at the end."""
@@ -185,35 +228,53 @@ class Reception:
         until_s = now_s + self._settings.recognition.cool_down_s
         self._settled = _Settled(visit.presentation_id, visit.probe, until_s, now_s)
 
-    def _grant(self, visit: Presentation, grant: Grant, point: OperatingPoint) -> None:
-        age_s = self._clock() - visit.latest.frame.captured_at_s
-        if not 0 <= age_s <= self._settings.recognition.freshness_s:
-            self._deny(visit, Reason.STALE, point)
-            return
-        if not self._door.connected:
-            self._deny(visit, Reason.DEGRADED_MODE, point)
-            return
-        actor = Actor(ActorKind.PERSON, grant.person_id)
-        self._clerk.visit(EventType.ACCESS_GRANTED, Reason.OK, visit, point, actor=actor)
-        self._open(visit, age_s)
+    def _admit(self, step: Step, visit: Presentation, person_id: str, point: OperatingPoint, doubt: str = "") -> None:
+        needed = self._admission.admit(visit, person_id, point, doubt=doubt)
+        if needed is not None:
+            self._ask(_Asked(step, visit, Refer(Reason.SECOND_FACTOR_REQUIRED), point), needed.kinds)
 
-    def _open(self, visit: Presentation, age_s: float) -> bool:
-        """Ask for the pulse, once the grant is written down; tell whether the door was unlocked."""
-        deadline_s = time.monotonic() + self._settings.recognition.freshness_s - age_s
-        try:
-            self._door.pulse(Pulse(self._settings.door.unlock_s, visit.presentation_id, deadline_s))
-        except DoorError as fault:
-            self._clerk.fault(str(fault), visit.presentation_id)
-            return False
-        self._tailgating.opened(visit, self._clock() + self._settings.door.unlock_s)
-        self.hint = Hint.WELCOME
-        return True
+    def _ask(self, asked: _Asked, kinds: frozenset[Factor]) -> None:
+        """Ask for something besides the face where one of these people has it; else a human is asked."""
+        found = [one.person_id for one in asked.step.candidates if one.similarity >= asked.point.threshold]
+        now_s = self._clock()
+        if not self._factors.ask(asked.visit.presentation_id, found[:MAX_ASKED], kinds, now_s):
+            self._refer(asked.step, asked.visit, asked.refer, asked.point)
+            return
+        self._asked = asked
+        self._admission.ask(Hint.SECOND_FACTOR)
 
-    def _deny(self, visit: Presentation, reason: Reason, point: OperatingPoint) -> None:
-        if reason is Reason.LIVENESS_FAILED:
-            detail = f"{', '.join(visit.cues) or 'the model alone'}; species: {species_guess(visit.cues)}"
-            self._clerk.visit(EventType.SPOOF_SUSPECTED, reason, visit, point, detail=detail)
-        self._clerk.visit(EventType.ACCESS_DENIED, reason, visit, point)
+    def _look_for_pass(self, asked: _Asked) -> None:
+        """Keep the newest of who is asked, and see whether they show a pass."""
+        self._asked, self._admission.hint = asked, Hint.SECOND_FACTOR
+        now_s = self._clock()
+        if now_s < self._codes_s + CODES_EVERY_S:
+            return
+        self._codes_s = now_s
+        shown = next((found for found in map(self._factors.code, self._codes(asked.step)) if found is not None), None)
+        if shown is not None:
+            self._prove(asked, shown)
+
+    def _prove(self, asked: _Asked, shown: Shown) -> None:
+        """Let in whoever has shown a factor, as far as everything else allows it, with what is seen of them now."""
+        self._end_asking()
+        needed = self._admission.admit(asked.visit, shown.person_id, asked.point, shown)
+        if needed is not None:  # of another kind
+            self._refer(asked.step, asked.visit, asked.refer, asked.point)
+
+    def _no_factor(self, asked: _Asked) -> None:
+        """Ask a human about a visitor who has shown nothing, if they are still there."""
+        self._end_asking()
+        if self._in_sight() == asked.visit.presentation_id:
+            self._refer(asked.step, asked.visit, asked.refer, asked.point)
+        else:
+            self._admission.deny(asked.visit, Reason.SECOND_FACTOR_REQUIRED, asked.point)
+
+    def _end_asking(self) -> None:
+        self._asked = None
+        self._factors.forget()
+
+    def _factor_until_s(self) -> float:
+        return self._factors.awaited.until_s if self._factors.awaited is not None else -math.inf
 
     def _refer(self, step: Step, visit: Presentation, refer: Refer, point: OperatingPoint) -> None:
         named = [one.person_id for one in step.candidates if one.similarity >= point.threshold - NEAR_MISS]
@@ -226,27 +287,27 @@ class Reception:
             crop=self._picture(step),
             now_s=self._clock(),
         )
+        self._admission.count(visit, refer.reason)
         self._clerk.visit(EventType.APPROVAL_REQUESTED, refer.reason, visit, point, ticket_id=ticket.ticket_id)
         self._outbox.ask(ticket)
-        self.hint = Hint.ASKING
+        self._admission.ask(Hint.ASKING)
 
     def _let_in(self, ticket: Ticket, client_id: str) -> str:
         visit = self._present
         if visit is None or visit.presentation_id != ticket.presentation_id:  # the desk saw to it; doubt keeps shut
             return "visitor_gone"
         self._clerk.ticket(EventType.APPROVAL_GRANTED, Reason.OK, ticket, client_id)
-        if not self._door.connected:
+        if not self._admission.connected:
             self._refuse_ticket(ticket, Reason.DEGRADED_MODE, client_id)
             return "door_fault"
-        age_s = self._clock() - visit.latest.frame.captured_at_s
         self._clerk.ticket(EventType.ACCESS_GRANTED, Reason.OK, ticket, client_id)
-        opened = self._open(visit, age_s)
+        opened = self._admission.approve(visit)
         self._outbox.tell(ticket, Reason.OK if opened else Reason.DEGRADED_MODE, client_id)
         if _liveness_word(visit, self._settings.liveness.min_bona_fide) == "live":  # nobody is enrolled from a picture
             self._offers[ticket.ticket_id] = (self._clock() + OFFER_S, best_references(visit))
         return "" if opened else "door_fault"
 
-    def _without_effect(self, refused: Refused, client_id: str) -> str:
+    def _without_effect(self, refused: NoEffect, client_id: str) -> str:
         if refused.ticket is not None:
             self._clerk.ticket(EventType.ACCESS_DENIED, Reason.STALE, refused.ticket, client_id)
             self._outbox.tell(refused.ticket, Reason.STALE, client_id)
@@ -264,10 +325,8 @@ class Reception:
 
     def _in_sight(self) -> str | None:
         """Return the visit whose face was seen within the freshness deadline; None for nobody."""
-        if self._present is None:
-            return None
-        age_s = self._clock() - self._present.latest.frame.captured_at_s
-        return self._present.presentation_id if 0 <= age_s <= self._settings.recognition.freshness_s else None
+        present = self._present
+        return present.presentation_id if present is not None and self._admission.is_fresh(present) else None
 
 
 def _alike(one: Embedding | None, other: Embedding | None) -> bool:

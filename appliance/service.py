@@ -11,12 +11,15 @@ import contextlib
 import json
 import logging
 import os
+import queue
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from appliance.access_desk import AccessDesk
+from appliance.admission import Admission
 from appliance.audit import AuditLog, as_payload
 from appliance.capture import Capture
 from appliance.clerk import Clerk
@@ -27,6 +30,7 @@ from appliance.doorway import Doorway, latest_written
 from appliance.drivers.camera import open_camera
 from appliance.drivers.faiss_index import indexed
 from appliance.drivers.photo import encode_jpeg
+from appliance.drivers.qr import read_codes
 from appliance.errors import ApplianceError, DoorError, StorageError
 from appliance.journal import Journal
 from appliance.operating import DoorVerbs
@@ -83,6 +87,7 @@ class Service:
         self._live = camera is None or camera.live
         self._frame_s: float | None = None  # time of the newest frame of a recording
         self._unfinished: Step | None = None
+        self._pins: queue.Queue[str] = queue.Queue(4)
         self.clearance = clearance(installation)
         self._stages = ModelStages(self.settings, installation.models_folder)
         self._presentations = Presentations(self.settings.recognition.reading_s)
@@ -98,16 +103,23 @@ class Service:
             self._switchboard = opening.enter_context(contextlib.closing(Switchboard(installation)))
             self._snapshot: GallerySnapshot = self._present_gallery()
             self._own = own_tail(self.gallery, self._snapshot.model_id)
+            self._access = AccessDesk(
+                installation, self.gallery, opening, liveness=self.clearance.face_only, now=self._now
+            )
             self._closing = opening.pop_all()
         self.journal = Journal(audit, (self._announce, hooks.on_event))
         self.link.resume(*latest_written(audit))
         self.doorway = Doorway(self.link, self.journal, self._switchboard.publish, device.id)
+        clerk = Clerk(self.journal, self._now, of_recording=not self._live)
+        self._admission = Admission(self.settings, clerk, self.link, self._access.control, self._now)
         self.reception = Reception(
             self.settings,
-            Clerk(self.journal, self._now, of_recording=not self._live),
-            self.link,
-            self._switchboard,
+            clerk,
+            self._admission,
+            self._access.factors,
+            outbox=self._switchboard,
             picture=lambda step: encode_jpeg(visitor(step)),
+            codes=_codes,
             clock=self._now,
         )
         standard = Standard(self._stages.measured.impostors, self.settings.recognition.target_fpir)
@@ -121,6 +133,11 @@ class Service:
             point=self._point,
             standard=standard,
         )
+
+    def enter_pin(self, text: str) -> None:
+        """Take what somebody has typed at the door; from any thread. What comes too fast is dropped."""
+        with contextlib.suppress(queue.Full):
+            self._pins.put_nowait(text)
 
     def stop(self) -> None:
         """End `run` after the present turn; safe from any thread and from a signal handler."""
@@ -173,11 +190,21 @@ class Service:
 
     def _tend(self) -> None:
         """Everything that is due whether or not there is a frame."""
-        self.doorway.tend()
+        self._tend_door()
         self._note_camera()
         self._load_gallery()
         self._switchboard.serve(self._use_cases)
         self.reception.tick()
+
+    def _tend_door(self) -> None:
+        for happened in self.doorway.tend():
+            if happened.event_type is EventType.DOOR_OPENED:
+                self._admission.passed(happened.by)
+        self._admission.lockdown, self._admission.monitored = self.doorway.lockdown, self.doorway.monitored
+        self._access.tend(self.journal, self.doorway)
+        with contextlib.suppress(queue.Empty):
+            said = self.reception.enter_pin(self._pins.get_nowait())
+            _log.info("a PIN was entered: %s", said or "taken")
 
     def _remember(self, step: Step) -> None:
         """Keep the newest read frame of the visit that a recording may end in; nothing of a live camera."""
@@ -238,6 +265,11 @@ class Service:
         self.doorway.tend()
         with contextlib.suppress(StorageError):  # a full disk must not keep us from stopping
             self._say(EventType.STOPPED)
+
+
+def _codes(step: Step) -> tuple[str, ...]:
+    """Return what the QR codes in view say."""
+    return () if step.presentation is None else read_codes(step.presentation.latest.frame.pixels)
 
 
 def cores() -> int:
