@@ -358,6 +358,7 @@ def test_a_contact_that_bounces_comes_to_rest_where_it_is(bench: Bench, door: Do
     edges = told(door.inputs.edges())
     assert all(before[1] is not after[1] for before, after in itertools.pairwise(edges))
     assert edges[-1] == (Input.CONTACT, True)
+    assert not waiting(door)
     assert door.inputs.levels() == {**AT_REST, Input.CONTACT: True}
 
 

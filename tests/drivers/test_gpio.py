@@ -75,11 +75,22 @@ def test_a_pin_that_does_not_exist_is_a_door_fault(dead_chip: MockFactory) -> No
     """G2: a pin that the board does not have is a DoorError of one line, and the pins before it are let go of."""
     with pytest.raises(DoorError, match=r"^lock output BCM 99 cannot be claimed: "):
         GpioLock(99, dead_chip)
-    with pytest.raises(DoorError, match=r"^output blue BCM 99 cannot be claimed: "):
+    with pytest.raises(DoorError, match=r"^output blue BCM 99 cannot be claimed: ") as kept:
         GpioOutputs({Output.RED: 22, Output.BLUE: 99}, dead_chip)
     with pytest.raises(DoorError, match=r"^input fire BCM 99 cannot be claimed: "):
         GpioInputs({**REX, Input.FIRE: Line(99, normally_closed=True)}, dead_chip)
     GpioLock(22, dead_chip).close()
+    assert kept, "the fault is held until here, and with it whatever it holds"
+
+
+def test_a_line_that_was_left_high_is_low_once_claimed(chip: WiredChip) -> None:
+    """G1: whatever a pin was before, it is low when the claim returns."""
+    pin = chip.pin("GPIO17")
+    pin.function = "output"
+    pin.state = 1
+    lock = GpioLock(17, chip)
+    assert chip.driven == [(17, 1), (17, 0)]
+    lock.close()
 
 
 def test_a_kernel_that_keeps_released_lines_is_refused(tmp_path: Path) -> None:
@@ -124,10 +135,11 @@ def test_the_chips_time_is_believed_while_it_can_be(chip: WiredChip, rex: GpioIn
     pin.when_changed(now_s - 0.02, 0)
     pin.when_changed(time.time(), 1)  # as lgpio's manual describes it: since 1970
     pin.when_changed(now_s - 3600.0, 0)
+    pin.when_changed(now_s - 0.5, 1)  # late: told after later ones
     chip.wire(REX[Input.REX], closed=True)
-    first, second, third = rex.edges()
-    assert first.at_s == now_s - 0.02
-    assert now_s <= second.at_s <= third.at_s <= time.monotonic()
+    first, second, third, fourth, fifth = (edge.at_s for edge in rex.edges())
+    assert first == now_s - 0.02
+    assert now_s <= second <= third == fourth <= fifth <= time.monotonic()
 
 
 def test_a_report_after_the_close_does_no_harm(chip: WiredChip, rex: GpioInputs) -> None:

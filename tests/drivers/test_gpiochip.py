@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -36,7 +38,7 @@ OWNER = """
 import time
 from appliance.drivers.dead_man import DeadMan
 dead_man = DeadMan("/dev/gpiochip-absent", (1, 2))
-print("ready", flush=True)
+print(dead_man._process.pid, flush=True)
 time.sleep(60)
 """
 
@@ -118,6 +120,13 @@ def test_lines_are_asked_for_in_three_requests_under_our_name(chip: StandInChip,
         assert not settings.debounce_period, "the core debounces"
 
 
+def test_a_line_that_was_left_high_is_low_once_claimed(chip: StandInChip) -> None:
+    """G1: whatever a line was before, it is low when the claim returns."""
+    chip.put(RELAY, 1)
+    with contextlib.closing(claim_gpiochip(chip.as_gpiod(), RELAY, INPUTS, OUTPUTS)):
+        assert chip.driven == [(RELAY, 0)]
+
+
 def test_a_chip_that_fails_is_a_door_fault(chip: StandInChip, door: ClaimedDoor) -> None:
     """G2: every verb of a chip that has gone raises DoorError of one line, and close releases what it can."""
     chip.broken = True
@@ -152,12 +161,12 @@ def test_nothing_unlocks_without_its_dead_man(chip: StandInChip, door: ClaimedDo
 
 
 def test_the_dead_man_acts_when_its_owner_is_killed() -> None:
-    """G1: when the owner is killed, the dead man goes to the lines, and says what came of it."""
+    """G1: when the owner is killed, the dead man goes to the lines, whoever asked it to stop, and says what came."""
     command = [sys.executable, "-c", OWNER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         assert owner.stderr is not None
-        assert owner.stdout.readline() == "ready\n"
+        os.kill(int(owner.stdout.readline()), signal.SIGTERM)  # as when the service manager stops the whole group
         owner.kill()
         assert owner.stderr.read() == "ostiary: the controller died: 0 of 2 lines driven low\n"
 
