@@ -1,4 +1,4 @@
-"""What becomes of a decision: real journal and desk, a door and an outbox that remember."""
+"""What becomes of a decision: real journal, gallery and desk, a door and an outbox that remember."""
 
 from __future__ import annotations
 
@@ -7,130 +7,32 @@ import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
-from appliance.audit import AuditLog
-from appliance.clerk import Clerk
 from appliance.config import Settings
-from appliance.contract import EventType, LockState, Reason
-from appliance.errors import DoorError, RefusedError, StorageError
-from appliance.journal import Journal
+from appliance.contract import EventType, Reason
+from appliance.errors import RefusedError, StorageError
 from appliance.pipeline import Step
-from appliance.pipeline.embedding import unit
-from appliance.reception import OFFER_S, Reception
-from appliance.records import (
-    Candidate,
-    Cue,
-    Deny,
-    DoorState,
-    Embedding,
-    Event,
-    Evidence,
-    FaceDetection,
-    Frame,
-    Geometry,
-    Grade,
-    Grant,
-    Observation,
-    OperatingPoint,
-    Presentation,
-    Pulse,
-    Quality,
-    Refer,
-    Wait,
-)
+from appliance.reception import OFFER_S
+from appliance.records import Cue, Deny, Refer, Wait
+from tests.stand import ADA, BEA, POINT, Stand, presentation, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from appliance.attendant import Ticket
-    from appliance.records import AuditEvent, Decision
-
-POINT = OperatingPoint(0.4, 0.08, 1e-3, 2, "a test")
-BOX = np.array([100, 100, 220, 220], np.float32)
-ADA, BEA = (unit(np.eye(8)[number], "m") for number in (0, 1))
-
-
-class RememberingDoor:
-    """A door that remembers what it was asked for."""
-
-    def __init__(self) -> None:
-        self.connected = True
-        self.refuses = False
-        self.pulses: list[Pulse] = []
-
-    def pulse(self, pulse: Pulse) -> DoorState:
-        """Note the pulse, or refuse."""
-        if self.refuses:
-            raise DoorError("the controller refused the pulse: resting")
-        self.pulses.append(pulse)
-        return DoorState(LockState.UNLOCKED, None, pulse.presentation_id)
-
-
-class Stand:
-    """A reception with everything around it, at a time that the test sets."""
-
-    def __init__(self, audit: AuditLog) -> None:
-        self.now_s = 100.0
-        self.door = RememberingDoor()
-        self.asked: list[Ticket] = []
-        self.told: list[tuple[str, Reason, str]] = []
-        self.events: list[Event] = []
-        journal = Journal(audit, (self.hear,))
-        clerk = Clerk(journal, lambda: self.now_s, of_recording=False)
-        self.reception = Reception(
-            Settings(), clerk, self.door, self, picture=lambda _step: b"jpeg", clock=lambda: self.now_s
-        )
-
-    def hear(self, sealed: AuditEvent) -> None:
-        """Remember an event."""
-        self.events.append(sealed.event)
-
-    def ask(self, ticket: Ticket) -> None:
-        """Remember a ticket."""
-        self.asked.append(ticket)
-
-    def tell(self, ticket: Ticket, reason: Reason, by: str) -> None:
-        """Remember an outcome."""
-        self.told.append((ticket.ticket_id, reason, by))
-
-    def see(
-        self, decision: Decision | Wait, name: str = "v1", probe: Embedding | None = ADA, age_s: float = 0.1
-    ) -> None:
-        """Show one frame, `age_s` old, that came to this decision about the visit `name`."""
-        visit = presentation(name, probe, self.now_s - age_s)
-        found = (Candidate("ada", "r1", 0.6), Candidate("bea", "r2", 0.1))
-        self.reception.see(Step((visit.latest.detection,), visit, found, decision), POINT)
-
-    def kinds(self) -> list[tuple[EventType, Reason | None]]:
-        """Return type and reason of every event."""
-        return [(one.event_type, one.reason) for one in self.events]
-
-
-def presentation(name: str, probe: Embedding | None, at_s: float) -> Presentation:
-    """Return a visit whose newest frame is of this time."""
-    frame = Frame(np.zeros((480, 640, 3), np.uint8), at_s, 1)
-    points = np.zeros((468, 2), np.float32)
-    geometry = Geometry(points, points[:5], 0, 0, 0, 1, np.zeros((112, 112, 3), np.uint8))
-    quality = Quality(Grade.HIGH, (), 120, 50, 0.1, 120, 1)
-    seen = Observation(frame, FaceDetection(BOX, points[:6], 0.9), geometry, quality, None, probe)
-    evidence = Evidence(at_s, Grade.HIGH, (), BOX, points, 0.99, probe, 0)
-    return Presentation(name, at_s - 0.5, (evidence,), seen, probe, 0.99, (), 5, 0.4)
-
 
 @pytest.fixture
 def stand(tmp_path: Path) -> Iterator[Stand]:
-    """Give a reception with a real audit log."""
-    with AuditLog(tmp_path / "audit.db", "test", "front") as audit:
-        yield Stand(audit)
+    """Give a reception with real files."""
+    with standing(tmp_path) as stand:
+        yield stand
 
 
 def test_grant_is_one_pulse_bound_to_the_visit(stand: Stand) -> None:
     """A grant asks for one pulse that names the visit, however often the decision is seen."""
-    stand.see(Grant("ada"))
-    stand.see(Grant("ada"))
+    stand.see(stand.grant("ada"))
+    stand.see(stand.grant("ada"))
     assert [pulse.presentation_id for pulse in stand.door.pulses] == ["v1"]
     assert stand.kinds() == [(EventType.ACCESS_GRANTED, Reason.OK)]
 
@@ -138,16 +40,16 @@ def test_grant_is_one_pulse_bound_to_the_visit(stand: Stand) -> None:
 @pytest.mark.parametrize("age_s", [1.5, float("nan"), -0.5, float("inf")])
 def test_stale_grant_evaporates(stand: Stand, age_s: float) -> None:
     """A grant on a frame older than the freshness deadline, or of no sensible time, opens nothing."""
-    stand.see(Grant("ada"), age_s=age_s)
+    stand.see(stand.grant("ada"), age_s=age_s)
     assert stand.door.pulses == []
     assert stand.kinds() == [(EventType.ACCESS_DENIED, Reason.STALE)]
 
 
 def test_pulse_deadline_is_what_is_left_of_the_freshness(stand: Stand) -> None:
     """The controller is told how long the request may take on its way: never longer than the frame stays fresh."""
-    stand.see(Grant("ada"), age_s=0.4)
+    stand.see(stand.grant("ada"), age_s=0.4)
     stand.now_s += 60
-    stand.see(Grant("bea"), name="v2", probe=BEA, age_s=0.9)
+    stand.see(stand.grant("bea"), name="v2", probe=BEA, age_s=0.9)
     first, second = (pulse.deadline_s for pulse in stand.door.pulses)
     assert second < first
 
@@ -155,7 +57,7 @@ def test_pulse_deadline_is_what_is_left_of_the_freshness(stand: Stand) -> None:
 def test_refused_pulse_is_written_down(stand: Stand) -> None:
     """Where the controller does not unlock, the log says so after the grant."""
     stand.door.refuses = True
-    stand.see(Grant("ada"))
+    stand.see(stand.grant("ada"))
     assert stand.kinds() == [(EventType.ACCESS_GRANTED, Reason.OK), (EventType.FAULT, None)]
 
 
@@ -164,7 +66,7 @@ def test_grant_that_cannot_be_written_opens_nothing(stand: Stand, tmp_path: Path
     with contextlib.closing(sqlite3.connect(tmp_path / "audit.db")) as db:
         db.execute("CREATE TRIGGER full BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     with pytest.raises(StorageError, match="disk full"):
-        stand.see(Grant("ada"))
+        stand.see(stand.grant("ada"))
     assert stand.door.pulses == []
 
 
@@ -179,7 +81,7 @@ def test_same_face_under_a_new_track_is_not_decided_twice(stand: Stand) -> None:
     """A track that breaks for a moment does not give the same face a second decision (re-arm)."""
     stand.see(Deny(Reason.LIVENESS_FAILED))
     stand.now_s += 0.5
-    stand.see(Grant("ada"), name="v2")
+    stand.see(stand.grant("ada"), name="v2")
     assert stand.door.pulses == []
 
 
@@ -195,25 +97,25 @@ def test_other_face_is_decided_at_once(stand: Stand) -> None:
     """A refusal of one visitor does not make the next one wait (B19)."""
     stand.see(Deny(Reason.LIVENESS_FAILED))
     stand.now_s += 0.5
-    stand.see(Grant("bea"), name="v2", probe=BEA)
+    stand.see(stand.grant("bea"), name="v2", probe=BEA)
     assert len(stand.door.pulses) == 1
 
 
 def test_cool_down_and_leaving_arm_again(stand: Stand) -> None:
     """The same face is decided about again once it has left for a second, or the cool-down is over."""
-    stand.see(Grant("ada"))
+    stand.see(stand.grant("ada"))
     stand.now_s += 3.0
-    stand.see(Grant("ada"), name="v2")
+    stand.see(stand.grant("ada"), name="v2")
     for _ in range(21):
         stand.now_s += 0.5
-        stand.see(Grant("ada"), name="v2")
+        stand.see(stand.grant("ada"), name="v2")
     assert len(stand.door.pulses) == 3
 
 
 def test_ticket_names_only_near_misses(stand: Stand) -> None:
     """A ticket names people near the threshold and nobody far from it: a stranger is never given a name."""
     stand.see(Refer(Reason.AMBIGUOUS_MATCH))
-    assert stand.asked[0].candidates == ("ada",)
+    assert stand.asked[0].candidates == (stand.ids["ada"],)
     assert stand.asked[0].crop == b"jpeg"
 
 
@@ -277,7 +179,7 @@ def test_end_closes_open_tickets(stand: Stand) -> None:
 
 def test_event_holds_no_score_of_anybody(stand: Stand) -> None:
     """An event tells the policy and the liveness, and neither a similarity nor a name (B13)."""
-    stand.see(Grant("ada"))
+    stand.see(stand.grant("ada"))
     event = replace(stand.events[0], policy="")
     assert "0.6" not in repr(event)
     assert "similarity" not in repr(stand.events[0])
@@ -285,7 +187,7 @@ def test_event_holds_no_score_of_anybody(stand: Stand) -> None:
 
 def test_one_who_slips_in_behind_is_told_and_gains_nothing(stand: Stand) -> None:
     """B18: a second face while the door is unlocked is logged once as tailgating; the unlocking is not made longer."""
-    stand.see(Grant("ada"))
+    stand.see(stand.grant("ada"))
     stand.now_s += 2
     stand.see(Wait(), name="v2", probe=BEA)
     stand.reception.tick()
@@ -301,13 +203,13 @@ def test_one_who_slips_in_behind_is_told_and_gains_nothing(stand: Stand) -> None
 @pytest.mark.parametrize("who", ["same face", "granted too", "after it locked", "unread"])
 def test_nobody_else_is_called_a_tailgater(stand: Stand, who: str) -> None:
     """B18: neither the one who was let in, found again, nor a second who is granted, nor one who comes later."""
-    stand.see(Grant("ada"))
+    stand.see(stand.grant("ada"))
     stand.now_s += 2
     if who == "same face":
         stand.see(Wait(), name="v2", probe=ADA)
     elif who == "granted too":
         stand.see(Wait(), name="v2", probe=BEA)
-        stand.see(Grant("bea"), name="v2", probe=BEA)
+        stand.see(stand.grant("bea"), name="v2", probe=BEA)
     elif who == "unread":
         stand.see(Wait(), name="v2", probe=None)
     stand.now_s += 2 * Settings().door.unlock_s
