@@ -291,6 +291,8 @@ def _first_line(fault: ValidationError, keys: str) -> str:
     name = ".".join(shown if (shown := str(part)).isprintable() else repr(part) for part in first["loc"])
     if ours and isinstance(first["input"], dict):  # over several keys of one section
         return f"{name}: {allowed}"
+    if first["type"] == "missing":
+        return f"{name} is missing"
     if first["type"] == "extra_forbidden":
         return f"{name} is not a known key; {keys} lists them all"
     if first["type"] == "model_type":
