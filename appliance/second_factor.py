@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appliance.access.passes import Pass
-from appliance.access.pin import PinWord, verify
+from appliance.access.pin import PinWord
 from appliance.access.subject import Factor
+from appliance.people.factors import try_pin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +68,7 @@ class FactorDesk:
         """Return whose PIN this is, of those whom the awaited face may be; None for nobody's, or for two."""
         if self.awaited is None or Factor.PIN not in self.awaited.kinds:
             return None
-        words = {person_id: self._verified(text, person_id) for person_id in self.awaited.person_ids}
+        words = {person_id: try_pin(self._gallery, person_id, text) for person_id in self.awaited.person_ids}
         fitting = [person_id for person_id, word in words.items() if word is not PinWord.WRONG]
         if len(fitting) != 1:
             return None
@@ -92,8 +93,3 @@ class FactorDesk:
             return set()
         has_pass = any(one.person_id == person_id for one in self._book.passes())
         return ({Factor.PIN} if subject.pin_hash else set()) | ({Factor.PASS} if has_pass else set())
-
-    def _verified(self, text: str, person_id: str) -> PinWord:
-        subject = self._gallery.subject(person_id)
-        # The same work for somebody erased since: the time tells nothing.
-        return verify(text, subject.pin_hash, subject.duress_hash) if subject else verify(text, "", "")
