@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
+    from appliance.access.verdict import Judged
     from appliance.commands.options import Installation
     from appliance.doorway import Doorway
     from appliance.journal import Journal
@@ -44,6 +45,7 @@ class AccessDesk:
         *,
         liveness: bool,
         now: Callable[[], float],
+        told: Callable[[Judged], None],
     ) -> None:
         settings = installation.settings
         ledger = opening.enter_context(Ledger(installation.ledger_file))
@@ -58,6 +60,7 @@ class AccessDesk:
             attempts=Attempts(liveness=liveness),
             clock=WallClock(settings.access.clock),
             now=now,
+            told=told,
         )
         passes = PassDesk(key, device.id, device.door, book, ledger)
         self.factors = FactorDesk(gallery, book, passes, settings.access.factor_s)

@@ -51,6 +51,7 @@ from appliance.usecases import UseCases
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from appliance.access.verdict import Judged
     from appliance.commands.options import Installation
     from appliance.drivers.camera import Camera
     from appliance.pipeline import Step
@@ -66,7 +67,8 @@ class Hooks:
     """Who else wants to know: each is called in the loop's thread and must be quick."""
 
     on_event: Callable[[AuditEvent], None] = lambda _event: None
-    on_step: Callable[[Frame, Step], None] = lambda _frame, _step: None
+    on_step: Callable[[Frame, Step, OperatingPoint], None] = lambda _frame, _step, _point: None
+    on_verdict: Callable[[Judged], None] = lambda _judged: None
     on_ready: Callable[[], None] = lambda: None
     on_turn: Callable[[], None] = lambda: None
 
@@ -104,7 +106,12 @@ class Service:
             self._snapshot: GallerySnapshot = self._present_gallery()
             self._own = own_tail(self.gallery, self._snapshot.model_id)
             self._access = AccessDesk(
-                installation, self.gallery, opening, liveness=self.clearance.face_only, now=self._now
+                installation,
+                self.gallery,
+                opening,
+                liveness=self.clearance.face_only,
+                now=self._now,
+                told=hooks.on_verdict,
             )
             self._closing = opening.pop_all()
         self.journal = Journal(audit, (self._announce, hooks.on_event))
@@ -178,7 +185,7 @@ class Service:
             step = self._pipeline.step(frame, self._snapshot, self._point())
             self.reception.see(step, self._point())
             self._remember(step)
-            self._hooks.on_step(frame, step)
+            self._hooks.on_step(frame, step, self._point())
         except ApplianceError as fault:
             _log.error("%s", fault)
             return False

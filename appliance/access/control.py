@@ -12,7 +12,7 @@ from appliance.access.companions import Companions
 from appliance.access.judge import judge
 from appliance.access.passback import Passage, Passback, last_reset
 from appliance.access.rules import DoorRules
-from appliance.access.verdict import Allowed, CompanionNeeded, Refused, Standing
+from appliance.access.verdict import Allowed, CompanionNeeded, Judged, Refused, Standing
 from appliance.contract import EventType, Reason
 from appliance.errors import StorageError
 
@@ -36,7 +36,7 @@ _AHEAD = timedelta(minutes=1)  # a passage that lies further ahead was noted by 
 
 
 class AccessControl:
-    """Who may enter at this door now. `clock` tells the time of day, `now` is monotonic.
+    """Who may enter at this door now. `clock` tells the time of day, `now` is monotonic, `told` hears every verdict.
 
     Nothing here opens anything, and a fault of a database is a refusal.
     """
@@ -51,8 +51,10 @@ class AccessControl:
         attempts: Attempts,
         clock: Callable[[], Moment],
         now: Callable[[], float] = time.monotonic,
+        told: Callable[[Judged], None] = lambda _judged: None,
     ) -> None:
         self._door = settings.device.door
+        self._told = told
         self._file = file
         self._gallery = gallery
         self._ledger = ledger
@@ -87,9 +89,9 @@ class AccessControl:
             return Refused(Reason.UNKNOWN_FACE, f"nobody is enrolled under the id {person_id}")
         doubt = doubt or self._doubt(probe, now_s)
         others = self._companions.others(person_id, now_s)
-        verdict = judge(
-            subject, self._file.rules, moment, Standing(self._door, factors, lockdown, doubt, passage, others)
-        )
+        standing = Standing(self._door, factors, lockdown, doubt, passage, others)
+        verdict = judge(subject, self._file.rules, moment, standing)
+        self._told(Judged(subject, moment, standing, verdict))
         if isinstance(verdict, Allowed | CompanionNeeded):
             self._companions.note(subject, now_s)
         if isinstance(verdict, Allowed):

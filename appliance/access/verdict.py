@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from appliance.access.passback import Passage
+    from appliance.access.schedule import Moment
     from appliance.access.subject import Factor, Subject
     from appliance.contract import Reason
 
@@ -57,3 +58,13 @@ class CompanionNeeded:
 
 
 Verdict = Allowed | Refused | FactorNeeded | CompanionNeeded
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One verdict, and everything that it rests on but the rules."""
+
+    subject: Subject
+    moment: Moment
+    standing: Standing
+    verdict: Verdict

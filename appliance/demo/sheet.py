@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from appliance.pipeline import Step
-    from appliance.records import Frame
+    from appliance.records import Frame, OperatingPoint
 
 TILE_PX = (320, 240)
 COLUMNS = 4
@@ -45,7 +45,7 @@ class ContactSheet:
         """Start the row of the next visit."""
         self._rows.append(_Row(title))
 
-    def look(self, frame: Frame, step: Step) -> None:
+    def look(self, frame: Frame, step: Step, _point: OperatingPoint) -> None:
         """Keep this frame where it shows something new: the first face, the reading, the decision, what follows."""
         if not self._rows:
             self.begin("")
