@@ -10,8 +10,7 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from appliance.contract import Alarm, EventType, Topic
-from appliance.door.protocol import from_state
+from appliance.contract import Alarm, EventType, Mode, Topic
 from appliance.errors import DoorError
 from appliance.records import Actor, ActorKind, DoorState, Event
 
@@ -56,15 +55,29 @@ class Doorway:
     def tend(self) -> tuple[Happened, ...]:
         """Beat; write down, publish and return what happened at the door since the last call."""
         self._waiting.extend(self._link.beat())
+        self._show()
         written = []
         while self._waiting:
-            happened = self._waiting[0]
-            self._write(happened)
-            self._link.written(self._waiting.popleft())
-            self._show(from_state(happened.state))
-            written.append(happened)
+            self._write(self._waiting[0])
+            written.append(self._waiting.popleft())
+            self._link.written(written[-1])
         self._note_controller()
         return tuple(written)
+
+    def lease(self, for_s: float) -> None:
+        """Have the schedule hold the door unlocked for the next 0..60 s. Raises DoorError."""
+        self._link.lease(for_s)
+        self._show()
+
+    @property
+    def monitored(self) -> bool:
+        """Whether a contact tells when somebody goes through."""
+        return self.state is not None and self.state.contact is not None
+
+    @property
+    def lockdown(self) -> bool:
+        """Whether entry is refused to all but the bypass group."""
+        return self.state is not None and self.state.mode is Mode.EMERGENCY and Alarm.FIRE not in self.state.alarms
 
     def words(self) -> dict[str, Any]:
         """Return the door's state, ready for JSON; {} while no controller is there."""
@@ -83,25 +96,26 @@ class Doorway:
         )
 
     def _note_controller(self) -> None:
-        """Tell when the controller goes; when it is (again) there, say how the door is now."""
-        if self._link.connected == self._controlled:
-            return
-        self._controlled = self._link.connected
-        if not self._controlled:
-            self.state = None
+        """Tell when the controller goes; when it is (again) there, ask it how the door is now."""
+        if self._controlled and not self._link.connected:
             self._say_gone()
-            return
-        with contextlib.suppress(DoorError):  # gone again: the next turn sees it
-            self._show(self._link.state())
+        self._controlled = self._link.connected
+        if self._link.connected and self._link.door is None:
+            with contextlib.suppress(DoorError):  # gone again: the next turn sees it
+                self._link.state()
+            self._show()
 
     def _say_gone(self) -> None:
         actor = Actor(ActorKind.DEVICE, self._device_id)
         detail = "the controller has gone; nothing can be opened until it is back"
         self._journal.append(Event(EventType.FAULT, datetime.now(UTC), actor, detail=detail))
 
-    def _show(self, state: DoorState) -> None:
-        """Publish what changed."""
+    def _show(self) -> None:
+        """Publish what changed; a disk that is full does not stop this."""
+        state, before = self._link.door, self.state
         self.state = state
+        if state is None or state == before:
+            return
         self._keep(Topic.LOCK_STATE, state.lock.value)
         self._keep(Topic.DOOR_STATE, json.dumps(in_words(state)))
         if state.contact is not None:
@@ -136,6 +150,11 @@ def latest_written(audit: AuditLog) -> tuple[str, int]:
     marks = (_MARK.search(sealed.event.detail) for sealed in audit.read(max(0, audit.head().seq - _LATEST)))
     found = [(mark[1], int(mark[2])) for mark in marks if mark is not None]
     return found[-1] if found else ("", 0)
+
+
+def unmarked(detail: str) -> str:
+    """Return what an event's detail says to people."""
+    return _MARK.sub("", detail).rstrip()
 
 
 def operator(actor: Actor) -> str:

@@ -9,7 +9,8 @@ import click
 
 from appliance.audit import AuditLog
 from appliance.clock import BUILT, WallClock
-from appliance.commands.options import Installation, with_installation
+from appliance.commands import check_door
+from appliance.commands.options import Installation, duration, with_installation
 from appliance.door.link import ControllerLink
 from appliance.drivers.camera import open_camera
 from appliance.errors import ApplianceError, CameraError, HardwareError, RefusedError
@@ -23,15 +24,21 @@ WAIT_S = 3.0
 
 @click.command()
 @click.option("--edge", "edges", multiple=True, help="Check this one only; may be given again.")
+@click.option("--watch", "watch_s", type=duration, default="20s", show_default=True, help="With --edge door alone.")
+@click.option("--click", "click_relay", is_flag=True, help="With --edge door alone: have the relay click, thrice.")
 @with_installation
-def check(installation: Installation, edges: tuple[str, ...]) -> None:
-    """Try the models, camera, gallery, audit log, controller, broker, clock and liveness; exit 3 where one fails.
+def check(installation: Installation, *, edges: tuple[str, ...], watch_s: float, click_relay: bool) -> None:
+    """Try the models, camera, gallery, audit log, controller, door, broker, clock and liveness; exit 3 where one fails.
 
-    Exit 1 where all that is amiss is that something was not allowed, such as that a face alone opens.
+    Exit 1 where all that is amiss is that something was not allowed, such as that a face alone opens. `--edge door`
+    alone says for a while what each of the door's inputs does.
     """
     unknown = sorted(set(edges) - set(EDGES))
     if unknown:
         raise click.UsageError(f"--edge is {unknown[0]!r}; allowed are {', '.join(EDGES)}")
+    if edges == ("door",):
+        check_door.watch(installation, watch_s, click_relay=click_relay)
+        return
     worst = 0
     for name, attempt in EDGES.items():
         if edges and name not in edges:
@@ -127,6 +134,7 @@ EDGES: dict[str, Callable[[Installation], str]] = {
     "gallery": _gallery,
     "audit": _audit,
     "controller": _controller,
+    "door": check_door.summary,
     "broker": _broker,
     "clock": _clock,
     "liveness": _liveness,

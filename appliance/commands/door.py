@@ -11,19 +11,30 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from appliance.access.explain import explain
+from appliance.access.judge import judge
+from appliance.access.ledger import Ledger
+from appliance.access.schedule import Moment, instant
+from appliance.access.subject import Factor
+from appliance.access.verdict import Refused, Standing
 from appliance.audit import AuditLog
+from appliance.clock import WallClock
 from appliance.commands.options import Installation, duration, with_installation
 from appliance.contract import Alarm
 from appliance.door.link import BEAT_S, ControllerLink
 from appliance.door.protocol import Ruling
 from appliance.doorway import in_words
+from appliance.errors import UsageError
 from appliance.journal import Journal
 from appliance.operating import FIRE_TEST_S, DoorVerbs
+from appliance.people.gallery import Gallery
+from appliance.people.rights import subject_of
 from appliance.records import Actor, ActorKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from appliance.access.rules import Rules
     from appliance.records import DoorState
 
 _CONNECT_S = 2.0
@@ -105,6 +116,39 @@ def fire_test(installation: Installation, for_s: float) -> None:
             time.sleep(BEAT_S)
             state = link.state()
         click.echo(_line(state))
+
+
+@door.command("explain")
+@click.argument("name_or_id")
+@click.option("--at", "at_text", help="A time such as 2026-12-24T08:30, in the rules' zone; now if not given.")
+@click.option("--lockdown", "in_lockdown", is_flag=True, help="As if there were a lockdown.")
+@click.option("--with", "shown", type=click.Choice(list(Factor)), multiple=True, help="As if this had been shown.")
+@with_installation
+def explain_person(
+    installation: Installation, name_or_id: str, *, at_text: str | None, in_lockdown: bool, shown: tuple[Factor, ...]
+) -> None:
+    """Say in words whether and why somebody would get in, check by check; exit 1 where they would not."""
+    rules = installation.open_rules().rules
+    moment = _moment(installation, rules, at_text)
+    with Gallery(installation.gallery_file) as gallery, Ledger(installation.ledger_file) as ledger:
+        subject = subject_of(gallery, name_or_id)
+        passage = ledger.passage(subject.person_id)
+    door_id = installation.settings.device.door
+    standing = Standing(door_id, frozenset(map(Factor, shown)), in_lockdown, passage=passage)
+    for line in explain(subject, rules, moment, standing):
+        click.echo(line)
+    if isinstance(judge(subject, rules, moment, standing), Refused):
+        raise click.exceptions.Exit(1)
+
+
+def _moment(installation: Installation, rules: Rules | None, at_text: str | None) -> Moment:
+    """Return the time that is asked about, as if the clock were set then, or now as the clock is."""
+    if at_text is None:
+        return WallClock(installation.settings.access.clock)()
+    try:
+        return Moment(instant(at_text, rules.time_zone if rules is not None else None, ends=False), clock_set=True)
+    except ValueError as fault:
+        raise UsageError(f"--at is {at_text!r}; {fault}") from fault
 
 
 def _carry_out(installation: Installation, verb: Callable[[DoorVerbs, Actor], DoorState]) -> None:

@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import signal
+import sys
+import threading
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +17,7 @@ from sdnotify import SystemdNotifier
 from appliance.audit import as_payload
 from appliance.commands.options import Installation, with_installation
 from appliance.door.child import simulated_controller
+from appliance.doorway import unmarked
 from appliance.drivers.camera import Paced, open_camera
 from appliance.errors import CameraError, DoorError
 from appliance.lone import only_one
@@ -36,8 +39,9 @@ CONNECT_S = 1.0
 @click.option("--door", type=click.Choice(["simulated"]), help="Start a controller of our own with a simulated lock.")
 @click.option("--realtime", is_flag=True, help="Play a recording in real time instead of as fast as it can be read.")
 @click.option("--json", "as_json", is_flag=True, help="Print every event of the contract as one JSON line.")
+@click.option("--keypad", is_flag=True, help="Take each line of standard input as a PIN entered at the door.")
 @with_installation
-def run(installation: Installation, source: str | None, door: str | None, *, realtime: bool, as_json: bool) -> None:
+def run(installation: Installation, source: str | None, door: str | None, *, realtime: bool, as_json: bool, keypad: bool) -> None:
     """Read the camera, decide, and ask the controller to open.
 
     A recording has its own time, is read as fast as it can be, and ends the command.
@@ -54,7 +58,15 @@ def run(installation: Installation, source: str | None, door: str | None, *, rea
         closing.enter_context(only_one(installation.state / "reader.lock"))
         if door is not None:
             installation = installation.with_controller(closing.enter_context(simulated_controller(installation.state)))
-        _run(Service(installation, camera, _hooks(as_json=as_json)))
+        service = Service(installation, camera, _hooks(as_json=as_json))
+        if keypad:
+            threading.Thread(target=_type_in, args=(service,), name="keypad", daemon=True).start()
+        _run(service)
+
+
+def _type_in(service: Service) -> None:
+    for line in sys.stdin:
+        service.enter_pin(line.strip())
 
 
 def _run(service: Service) -> None:
@@ -108,7 +120,7 @@ def _print_json(event: AuditEvent) -> None:
 def _print_line(sealed: AuditEvent) -> None:
     event = sealed.event
     words = [event.at.strftime("%H:%M:%S"), event.event_type.value, event.reason.value if event.reason else ""]
-    words += [event.actor.id if event.actor and event.method else "", event.detail]
+    words += [event.actor.id if event.actor and event.method else "", unmarked(event.detail)]
     _print("  ".join(word for word in words if word))
 
 

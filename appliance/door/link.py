@@ -69,6 +69,7 @@ class ControllerLink:
         self._happened: deque[Happened] = deque(maxlen=_KEPT)
         self._told = ("", 0)  # run and number of the newest event that came over the wire
         self._written = ("", 0)  # the same of the newest that is written down
+        self.door: DoorState | None = None  # as the controller last said; None while it is not connected
         self.reader = False  # whether the controller had a reader when it last answered
         self._replies: dict[str, Reply] = {}
         self._beat_s = -math.inf  # when a heartbeat was last sent
@@ -164,11 +165,18 @@ class ControllerLink:
         self._happened.clear()
         return happened
 
+    def heard(self) -> tuple[Happened, ...]:
+        """Return what happened that came along with answers since the last call, without a beat."""
+        happened = tuple(self._happened)
+        self._happened.clear()
+        return happened
+
     def close(self) -> None:
         """Hang up; the controller locks what this reader had unlocked. Harmless when done already."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+            self.door = None
 
     def _reopen(self) -> None:
         if self._clock() < self._retry_s:
@@ -250,10 +258,12 @@ class ControllerLink:
                 raise ProtocolError(f"the controller at {self._path} hung up")
             for line in self._lines.feed(chunk):
                 notice = read_notice(line)
+                if isinstance(notice, Happened):
+                    self._hear(notice)  # its state is that of then, which may be long ago
+                    continue
+                self.door = from_state(notice.state)
                 if isinstance(notice, Reply):
                     self._replies[notice.request_id] = notice
-                else:
-                    self._hear(notice)
 
     def _hear(self, happened: Happened) -> None:
         run, seq = self._told
