@@ -80,6 +80,11 @@ def test_reader_and_controller_share_nothing_but_the_socket() -> None:
         assert line in controller.splitlines()
 
 
+def test_those_who_lock_after_the_controllers_death_are_not_killed_with_it() -> None:
+    """G1: what is left of the unit when the controller dies is asked to end and not killed, while it still locks."""
+    assert "KillMode=control-group" in (ROOT / "systemd" / "ostiary-controller.service").read_text().splitlines()
+
+
 def test_users_of_the_units_exist() -> None:
     """Every user and group that a unit runs as is made by sysusers.d, and their folders by tmpfiles.d."""
     users = (ROOT / "systemd" / "sysusers.d" / "ostiary.conf").read_text()
