@@ -133,7 +133,7 @@ class Schedule:
         holiday = holiday_on(day, self.holidays) if self.on_holidays is not None else ""
         named = f"the holiday {holiday}" if holiday else f"a {_DAY_NAMES[day.weekday()]}"
         periods = ", ".join(period.text for period in self.week) or "at no time"
-        return f"{self.name} is {periods}; {day} is {named}, {local:%H:%M}"
+        return f"{self.name}: {periods}; {day} is {named}, {local:%H:%M}"
 
     def _beginning(self, day: date) -> Iterator[Period]:
         """Give the periods that begin on this day."""

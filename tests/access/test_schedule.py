@@ -309,6 +309,6 @@ def test_words_say_why() -> None:
     """What a schedule says of a moment names its periods, the day and the holiday."""
     office = schedule("Mon-Fri 07:00-19:00", christmas="12-25")
     assert office.words(datetime(2026, 11, 22, 12, 0, tzinfo=UTC)) == (
-        "office is Mon-Fri 07:00-19:00; 2026-11-22 is a Sunday, 12:00"
+        "office: Mon-Fri 07:00-19:00; 2026-11-22 is a Sunday, 12:00"
     )
     assert office.words(CHRISTMAS).endswith("2026-12-25 is the holiday christmas, 10:00")
