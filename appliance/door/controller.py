@@ -12,11 +12,12 @@ import selectors
 from typing import TYPE_CHECKING
 
 from appliance.door.debounce import Debounce
-from appliance.door.guard import STEP_S
 from appliance.door.hardware import Edge, Output
+from appliance.door.line import GuardedLine, NotFollowedError
 from appliance.door.lock import SILENCE_S, Cause, Refusal
 from appliance.door.machine import Machine
-from appliance.door.memory import Answers, Untold
+from appliance.door.memory import Answers
+from appliance.door.notices import Notices
 from appliance.door.peers import Peer, Peers
 from appliance.door.protocol import (
     Asked,
@@ -69,17 +70,14 @@ class Controller:
         latches: LatchFile,
     ) -> None:
         self._hardware = hardware
-        self._guard = guard
+        self._line = GuardedLine(hardware.lock, guard, clock)
         self._clock = clock
         self._latches = latches
         self._machine = Machine(settings.door, latches.load())
         self._debounce = Debounce(settings.inputs.debounce_s)
         self._signals = Signals(settings.outputs.aux_follows)
         self._answers = Answers()
-        self._untold = Untold()
-        self._high = False  # as driven
         self._retry_s = -math.inf
-        self._rearm_s = 0.0
         self._levels_s = 0.0
         self._lit: frozenset[Output] = frozenset()
         self._stopping = False
@@ -87,6 +85,7 @@ class Controller:
         self._selector.register(guard.pipe, selectors.EVENT_READ, self._guardian_gone)
         self._selector.register(hardware.inputs.fileno(), selectors.EVENT_READ, self._take_edges)
         self._peers = Peers(self._selector, listening, clock, obey=self._obey, lost=self._lose_reader)
+        self._notices = Notices(self._peers)
 
     def run(self, wake: socket.socket, notify: Callable[[str], object]) -> None:
         """Serve until `stop`, then lock; a byte on `wake` ends a wait.
@@ -97,7 +96,7 @@ class Controller:
         """
         self._selector.register(wake, selectors.EVENT_READ, lambda: wake.recv(_CHUNK_BYTES))
         try:
-            self._lock_line()
+            self._line.lock()
             self._begin()
             notify("READY=1")
             while not self._stopping:
@@ -132,18 +131,23 @@ class Controller:
         if now_s >= self._levels_s:
             self._levels_s = now_s + _IDLE_S
             self._debounce.feed(self._missed(now_s), now_s)
+        self._tick(now_s)
         for edge in self._debounce.settled(now_s):
             self._machine.sense(edge.input, active=edge.active, now_s=now_s)
+        self._apply()
+        if self._line.high and self._clock() >= self._line.rearm_s:
+            self._line.rearm(self._machine.limit_s)
+
+    def _tick(self, now_s: float) -> None:
+        """Do what is due, down to the line: whatever releases it next finds that it was locked."""
         self._machine.tick(now_s)
         self._apply()
-        if self._high and self._clock() >= self._rearm_s:
-            self._arm()
 
     def _wait_s(self) -> float:
         now_s = self._clock()
         due_s = min(self._machine.wake_s, self._debounce.wake_s, self._signals.wake_s(self._machine.state, now_s))
-        if self._high:
-            due_s = min(due_s, self._rearm_s)
+        if self._line.high:
+            due_s = min(due_s, self._line.rearm_s)
         elif self._machine.released:
             due_s = min(due_s, self._retry_s)
         return min(_IDLE_S, max(0.0, due_s - now_s))
@@ -162,26 +166,25 @@ class Controller:
 
     def _obey(self, peer: Peer, request: Request) -> None:
         now_s = self._clock()
+        self._tick(now_s)  # a word that comes too late finds the door locked
+        if peer not in self._peers:
+            return
         if self._peers.is_reader(peer):
             self._machine.hear(now_s)
         if isinstance(request, Beat):
-            self._beat(peer, request)
+            if self._claims(peer):
+                self._notices.written(request)
         elif isinstance(request, SignalRequest):
             if self._peers.is_reader(peer):
                 self._signals.show(request.signal, now_s)
         else:
             self._answer(peer, request, now_s)
 
-    def _beat(self, peer: Peer, beat: Beat) -> None:
-        if self._peers.is_reader(peer) or self._claims(peer):
-            self._untold.written(beat.run, beat.seq)
-
     def _answer(self, peer: Peer, request: Asked, now_s: float) -> None:
         known = request.request_id in self._answers
         if known:
             refusal = self._answers[request.request_id]
         else:
-            self._machine.tick(now_s)
             refusal = self._carry_out(peer, request, now_s)
             if not self._apply() and refusal is None:
                 refusal = Refusal.LOCK_FAULT
@@ -224,8 +227,7 @@ class Controller:
         before = self._peers.is_reader(peer)
         after = self._peers.claims(peer, may_replace=not self._machine.rests_on_reader)
         if after and not before:
-            for happened in self._untold:
-                self._peers.say(peer, encode(happened))
+            self._notices.begin()
         return after
 
     def _lose_reader(self, cause: Cause) -> None:
@@ -244,7 +246,7 @@ class Controller:
     # Lines
 
     def _apply(self) -> bool:
-        """Drive the lines as the machine wants them, then tell what happened; tell whether the lock followed."""
+        """Drive the lines as the machine wants them, then tell what happened; False where the lock did not follow."""
         followed = self._drive()
         self._latches.save(self._machine.latches)
         events = self._machine.take()
@@ -253,56 +255,33 @@ class Controller:
         self._light(self._signals.on(self._machine.state, now_s))
         for event in events:
             _log.info("%s", " ".join(word for word in (event.event_type.value, event.cause, event.by) if word))
-            line = encode(self._untold.add(event, self._machine.state))
-            for peer in self._peers:
-                self._peers.say(peer, line)
+        self._notices.tell(events, self._machine.state)
         if any(event.cause == Cause.READER_SILENT for event in events):
             self._peers.drop_reader(Cause.READER_SILENT, f"silent for {SILENCE_S:.1f} s")
         return followed
 
     def _drive(self) -> bool:
         if not self._machine.released:
-            if self._high:
-                self._lock_line()
+            self._retry_s = -math.inf
+            if self._line.high:
+                self._line.lock()
             return True
-        if self._high:
+        if self._line.high:
             return True
         now_s = self._clock()
         if now_s < self._retry_s:
-            return False
+            return True
         try:
-            self._unlock_line()
-        except _NotFollowedError as fault:
+            self._line.unlock(self._machine.limit_s)
+        except NotFollowedError as fault:
             _log.error("%s: locked", fault)
-            self._retry_s = now_s + _RETRY_S
-            self._lock_line()
+            self._line.lock()
             self._machine.retract(now_s)
+            # Only a fire still wants it; whatever else was refused must not open the door later.
+            self._retry_s = now_s + _RETRY_S if self._machine.released else -math.inf
             return False
+        self._machine.follow()
         return True
-
-    def _unlock_line(self) -> None:
-        self._arm()
-        self._high = True
-        try:
-            self._hardware.lock.unlock()
-        except DoorError as fault:
-            raise _NotFollowedError(str(fault)) from fault
-        if not self._hardware.lock.is_unlocked():
-            msg = "the lock output does not follow: driven to unlocked, it reads locked"
-            raise _NotFollowedError(msg)
-
-    def _lock_line(self) -> None:
-        self._hardware.lock.lock()
-        if self._hardware.lock.is_unlocked():
-            msg = "the lock output does not follow: driven to locked, it reads unlocked"
-            raise DoorError(msg)
-        self._high = False
-        self._guard.disarm()
-
-    def _arm(self) -> None:
-        now_s = self._clock()
-        self._guard.arm(min(now_s + STEP_S, max(now_s, self._machine.limit_s)))
-        self._rearm_s = now_s + STEP_S / 3
 
     def _light(self, lit: frozenset[Output]) -> None:
         for output in Output:
@@ -313,7 +292,3 @@ class Controller:
     def _guardian_gone(self) -> None:
         msg = "the guardian process has gone: locked"
         raise DoorError(msg)
-
-
-class _NotFollowedError(DoorError):
-    """The line did not unlock; it is to be locked and the request refused."""

@@ -37,7 +37,7 @@ class LatchFile:
                 raise ValueError("a value is of the wrong type")  # noqa: TRY301 - the same end as any other damage
         except FileNotFoundError:
             return Latches()
-        except (OSError, ValueError, TypeError) as fault:
+        except (OSError, ValueError, TypeError, RecursionError) as fault:
             _log.error("%s cannot be read (%s): entry is refused until somebody ends the lockdown", self._path, fault)
             return DOUBT
         self._saved = latches
@@ -54,6 +54,7 @@ class LatchFile:
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)
+            _sync(self._path.parent)
         except OSError as fault:
             _log.error("%s cannot be written: %s", self._path, fault.strerror)
             return
@@ -62,4 +63,14 @@ class LatchFile:
 
 def _is_sound(latches: Latches) -> bool:
     flags = isinstance(latches.forced, bool) and isinstance(latches.fire, bool)
-    return flags and isinstance(latches.lockdown_by, str)
+    # No longer and no stranger than the messages that carry it.
+    by = latches.lockdown_by
+    return flags and isinstance(by, str) and len(by) <= 128 and by.isascii() and by.isprintable()
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -70,21 +70,22 @@ class Leaf:
         self._standing = standing
         if standing:
             self._since_s, self.warned = math.inf, False
-        elif self.open and self._since_s == math.inf and not self.forced:
+            self._expected, self._expected_until_s = None, math.inf  # whoever passes now needed no grant
+        elif self._may_be_held and self._since_s == math.inf:
             self._since_s = now_s
 
     def locked(self, now_s: float) -> None:
         """Note that the lock is locked; what opens in the next moment was under way."""
         self._free_until_s = now_s + GRACE_S
-        if self._standing and self.open:
+        if self._standing and self._may_be_held:
             self._since_s = now_s
         self._standing = False
         if self._expected is not None:
             self._expected_until_s = now_s + GRACE_S
 
     def excuse(self, until_s: float) -> None:
-        """Let the leaf be opened until then though the lock stays locked: a request to exit by a mechanical handle."""
-        self._excused_until_s = max(self._excused_until_s, until_s)
+        """Let the leaf be opened until then, and no longer, though the lock stays locked: by a handle inside."""
+        self._excused_until_s = until_s
 
     def expect(self, by: str, now_s: float, *, more_s: float) -> Iterator[Happened]:
         """Note that somebody was let in and should now pass; where the leaf is open, its time starts anew."""
@@ -110,8 +111,8 @@ class Leaf:
 
     def acknowledge(self, now_s: float) -> Iterator[Happened]:
         """Take a forced opening off the list of what needs somebody to look, as soon as the leaf is closed."""
-        self.acknowledged = True
-        if self.open:
+        before, self.acknowledged = self.acknowledged, True
+        if self.open and not before:
             self._since_s = math.inf if self._standing else now_s
         yield from self._clear()
 
@@ -126,6 +127,10 @@ class Leaf:
         if not self.held and not now_s < self._alarm_s:
             self.held = True
             yield Happened(EventType.HELD_OPEN)
+
+    @property
+    def _may_be_held(self) -> bool:
+        return bool(self.open) and (not self.forced or self.acknowledged)
 
     @property
     def _alarm_s(self) -> float:

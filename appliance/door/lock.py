@@ -47,7 +47,6 @@ class Cause(StrEnum):
     NOT_FOLLOWED = "not_followed"
     NOT_SECURED = "not_secured"
     NOT_RELEASED = "not_released"
-    INPUTS_LOST = "inputs_lost"
     START = "start"
     SHUTDOWN = "shutdown"
 

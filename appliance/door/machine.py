@@ -7,22 +7,22 @@ tells; here they are put together, with fire, tamper and the lock's own bond. do
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from appliance.contract import Alarm, EventType, LockState, Phase
+from appliance.contract import EventType
+from appliance.door.bond import Bond
 from appliance.door.hardware import Input
 from appliance.door.leaf import Happened, Leaf, Patience
 from appliance.door.lock import DEADLINE_AHEAD_S, MAX_FIRE_TEST_S, REST_S, Cause, Ended, Hold, Lock, Refusal
-from appliance.records import DoorEvent, DoorState
+from appliance.door.state import state_of
+from appliance.records import DoorEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from appliance.config import DoorSettings
-    from appliance.records import Pulse
-
-SETTLE_S = 1.0  # a lock's own word on whether it holds may come so much later than the line
+    from appliance.records import DoorState, Pulse
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +32,6 @@ class Latches:
     forced: bool = False
     fire: bool = False
     lockdown_by: str = ""
-
-
-class _Bond:
-    """Whether the lock's own word has contradicted the line for longer than a lock takes to follow."""
-
-    def __init__(self) -> None:
-        self._since_s = math.inf
-        self.fault = False
-
-    @property
-    def wake_s(self) -> float:
-        return math.inf if self.fault else self._since_s + SETTLE_S
-
-    def watch(self, *, amiss: bool, now_s: float) -> bool:
-        """Tell, once, when it has become a fault."""
-        if not amiss:
-            self._since_s, self.fault = math.inf, False
-            return False
-        self._since_s = min(self._since_s, now_s)
-        before, self.fault = self.fault, self.fault or not now_s < self._since_s + SETTLE_S
-        return self.fault and not before
 
 
 class Machine:
@@ -72,7 +51,8 @@ class Machine:
         self._was_released = False
         self._was_standing = False
         self._locked_s = -math.inf
-        self._bond = _Bond()
+        self._jammed = False  # the line did not follow, and is wanted released all the same
+        self._bond = Bond()
         self._events: list[DoorEvent] = []
 
     # What is
@@ -107,16 +87,8 @@ class Machine:
     @property
     def state(self) -> DoorState:
         """The door in the words of the trade."""
-        until_s = self._lock.until_s
-        return DoorState(
-            lock=self._lock_state(),
-            until_s=until_s if math.isfinite(until_s) else None,
-            by=self._lock.by,
-            mode=self._lock.mode,
-            phase=self._phase(),
-            contact=self._leaf.open,
-            alarms=frozenset(self._alarms()),
-        )
+        tampered = bool(self._active.get(Input.TAMPER))
+        return state_of(self._lock, self._leaf, tampered=tampered, contradicted=self._bond.fault, jammed=self._jammed)
 
     def take(self) -> tuple[DoorEvent, ...]:
         """Return what happened since the last call, oldest first, each once."""
@@ -168,10 +140,10 @@ class Machine:
         refusal = _out_of_time(pulse, now_s) or self._overruled(bypass=pulse.bypass) or self._resting(now_s)
         if refusal is not None:
             return refusal
-        self._lock.enter(pulse, now_s)
+        more_s = self._settings.extended_s if pulse.extended else 0.0
+        self._lock.enter(replace(pulse, for_s=pulse.for_s + more_s), now_s)
         self._settle(cause, now_s, pulse.presentation_id)
         if not self._lock.standing:
-            more_s = self._settings.extended_s if pulse.extended else 0.0
             self._note(self._leaf.expect(pulse.presentation_id, now_s, more_s=more_s), Cause.NONE, now_s)
         return None
 
@@ -189,9 +161,11 @@ class Machine:
         """Have the schedule hold the door unlocked for the next 0..60 s; the reader renews it, 0 ends it."""
         if not 0 <= for_s < math.inf:
             return Refusal.NOT_A_TIME
-        self._lock.lease(for_s, now_s)
-        self._settle(Cause.SCHEDULE, now_s)
-        return None
+        refusal = self._resting(now_s) if for_s > 0 else None
+        if refusal is None:
+            self._lock.lease(for_s, now_s)
+            self._settle(Cause.SCHEDULE, now_s)
+        return refusal
 
     def lock(self, now_s: float, cause: Cause = Cause.COMMAND) -> None:
         """End what was released for a moment."""
@@ -207,7 +181,8 @@ class Machine:
 
     def end_hold(self, by: str, now_s: float) -> Refusal | None:
         """End the operator's hold."""
-        refusal = self._overruled() or (None if self._lock.end_hold() else Refusal.NOT_HELD)
+        # The schedule may unlock then, so this has to wait for a lock that rests.
+        refusal = self._overruled() or self._resting(now_s) or (None if self._lock.end_hold() else Refusal.NOT_HELD)
         self._settle(Cause.OPERATOR, now_s, by)
         return refusal
 
@@ -215,8 +190,9 @@ class Machine:
         """Allow entry again."""
         if self._lock.fire:
             return Refusal.FIRE
-        if not self._lock.lockdown_by:
-            return Refusal.NOT_HELD
+        refusal = self._resting(now_s) if self._lock.lockdown_by else Refusal.NOT_HELD
+        if refusal is not None:
+            return refusal
         self._lock.lockdown_by = ""
         self._say(EventType.LOCKDOWN_CLEARED, Cause.OPERATOR, by, now_s)
         self._settle(Cause.OPERATOR, now_s, by)
@@ -242,8 +218,9 @@ class Machine:
         """Do for up to 60 s what a fire would do, then lock again."""
         if not 0 < for_s < math.inf:
             return Refusal.NOT_A_TIME
-        if self._lock.fire:
-            return Refusal.FIRE
+        refusal = self._overruled() or self._resting(now_s)
+        if refusal is not None:
+            return refusal
         self._test_until_s = now_s + min(for_s, MAX_FIRE_TEST_S)
         self._begin_fire(Cause.FIRE_TEST, by, now_s)
         return None
@@ -251,7 +228,13 @@ class Machine:
     def retract(self, now_s: float) -> None:
         """Return to locked because the line did not follow. A fire stays: the line is to be tried again."""
         self._end([*self._lock.drop(Cause.NOT_FOLLOWED), *self._lock.drop_moments(Cause.NOT_FOLLOWED)], now_s)
-        self._say(EventType.FAULT, Cause.NOT_FOLLOWED, "", now_s)
+        before, self._jammed = self._jammed, self.released
+        if not before:
+            self._say(EventType.FAULT, Cause.NOT_FOLLOWED, "", now_s)
+
+    def follow(self) -> None:
+        """Note that the line followed."""
+        self._jammed = False
 
     def _overruled(self, *, bypass: bool = False) -> Refusal | None:
         if self._lock.fire:
@@ -299,10 +282,11 @@ class Machine:
             self._say(EventType.BELL, Cause.NONE, "", now_s)
 
     def _sense_fire(self, active: bool, now_s: float) -> None:
-        if not active:
-            return
-        self._test_until_s = -math.inf  # this is no test
-        self._begin_fire(Cause.FIRE, "", now_s)
+        testing, latched = self._test_until_s > -math.inf, self._lock.fire
+        if active:
+            self._test_until_s = -math.inf  # this is no test
+            if testing or not latched:
+                self._begin_fire(Cause.FIRE, "", now_s)
 
     def _begin_fire(self, cause: Cause, by: str, now_s: float) -> None:
         self._lock.begin_emergency()
@@ -335,12 +319,13 @@ class Machine:
         if released and (not self._was_released or standing != self._was_standing):
             self._leaf.released(now_s, standing=standing)
         if released != self._was_released:
-            self._bond = _Bond()
+            self._bond, self._jammed = Bond(), False
             if not released:
                 self._locked_s = now_s
                 self._leaf.locked(now_s)
             self._say(EventType.DOOR_UNLOCKED if released else EventType.DOOR_LOCKED, cause, by, now_s)
         self._was_released, self._was_standing = released, standing
+        self._watch_bond(now_s)
 
     def _note(self, happened: Iterable[Happened], cause: Cause, now_s: float, by: str = "") -> None:
         for one in happened:
@@ -348,35 +333,6 @@ class Machine:
 
     def _say(self, event_type: EventType, cause: Cause, by: str, now_s: float) -> None:
         self._events.append(DoorEvent(event_type, cause.value, by, now_s))
-
-    def _lock_state(self) -> LockState:
-        if self._bond.fault:
-            return LockState.JAMMED
-        if not self.released:
-            return LockState.LOCKED
-        return LockState.OPEN if self._leaf.open else LockState.UNLOCKED
-
-    def _phase(self) -> Phase:
-        if self._lock.fire and self._lock.standing:
-            return Phase.RELEASED
-        if self._leaf.forced:
-            return Phase.FORCED
-        if self._leaf.open:
-            held, warned = self._leaf.held, self._leaf.warned
-            return Phase.HELD_OPEN if held else Phase.OPEN_WARNING if warned else Phase.OPEN
-        if self.released:
-            return Phase.UNLOCKED
-        return Phase.LOCKDOWN if self._lock.lockdown_by else Phase.SECURE
-
-    def _alarms(self) -> Iterable[Alarm]:
-        standing = {
-            Alarm.FORCED_OPEN: self._leaf.forced,
-            Alarm.HELD_OPEN: self._leaf.held,
-            Alarm.TAMPER: bool(self._active.get(Input.TAMPER)),
-            Alarm.FIRE: self._lock.fire,
-            Alarm.LOCK: self._bond.fault,
-        }
-        return (alarm for alarm, on in standing.items() if on)
 
 
 def _out_of_time(pulse: Pulse, now_s: float) -> Refusal | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict, deque
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from appliance.door.lock import Cause
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _ANSWERS = 1024
 _EVENTS = 4096
+WINDOW = 64  # events that may be on their way to the reader: its socket holds about 160
 
 
 class Answers:
@@ -46,8 +48,11 @@ class Untold:
         self._seq = 0
         self._waiting: deque[Happened] = deque(maxlen=_EVENTS)
 
-    def __iter__(self) -> Iterator[Happened]:
-        return iter(tuple(self._waiting))
+    def after(self, seq: int) -> Iterator[Happened]:
+        """Yield what may be told next to a reader that was told up to `seq`: at most 64 are not written yet."""
+        oldest = self._waiting[0].seq if self._waiting else 0
+        told = max(0, seq + 1 - oldest)
+        return islice(tuple(self._waiting), told, WINDOW)
 
     def add(self, event: DoorEvent, state: DoorState) -> Happened:
         """Return the event with its number, kept until `written`."""

@@ -88,6 +88,11 @@ class Peers:
         if not whole:
             self.drop(peer, Cause.READER_GONE, "does not read")
 
+    def say_reader(self, line: bytes) -> None:
+        """Send a whole line to the reader, if there is one; silence does not stop it, only a full socket does."""
+        if self._reader is not None:
+            self.say(self._reader, line)
+
     def drop(self, peer: Peer, cause: Cause, why: str) -> None:
         """Hang up; where the peer is the reader, what rests on its word ends first."""
         if peer not in self._peers:

@@ -166,6 +166,13 @@ class Happened(_Message):
     state: State  # after it
 
 
+class Now(_Message):
+    """How the door is; said to everybody whenever it is another way than it was said to be."""
+
+    kind: Literal["now"] = "now"
+    state: State
+
+
 Asked = (
     PulseRequest
     | OpenRequest
@@ -178,7 +185,7 @@ Asked = (
     | LockRequest
 )
 Request = Asked | SignalRequest | Beat
-Notice = Reply | Happened
+Notice = Reply | Happened | Now
 
 _REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 _NOTICES: TypeAdapter[Notice] = TypeAdapter(Annotated[Notice, Field(discriminator="kind")])

@@ -10,10 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from appliance.door import ControllerLink
 from appliance.drivers.simulated_door import SimulatedDoorObserver
+
+if TYPE_CHECKING:
+    from appliance.contract import EventType
 
 _START_S = 20.0
 
@@ -117,6 +120,24 @@ def has_ended(process: int) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def reply_on(peer: socket.socket) -> dict[str, Any]:
+    """Return the next reply that this bare connection is given; what else was said until then is dropped."""
+    heard = b""
+    while b'"kind":"reply"' not in heard or not heard.endswith(b"\n"):
+        chunk = peer.recv(4096)
+        assert chunk, "the controller hung up"
+        heard += chunk
+    return next(json.loads(line) for line in heard.splitlines() if b'"kind":"reply"' in line)
+
+
+def written(link: ControllerLink) -> list[tuple[EventType, str, str]]:
+    """Beat, take what happened for written down, and return its type, cause and originator."""
+    happened = link.beat()
+    for one in happened:
+        link.written(one)
+    return [(one.event_type, one.cause.value, one.by) for one in happened]
 
 
 _count = iter(range(1_000_000_000))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import signal
 import time
@@ -13,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appliance.door import Cause, DoorChange
+from appliance.contract import EventType
 from appliance.door.lock import REST_S, SILENCE_S
 from appliance.door.protocol import MAX_LINE_BYTES
 from appliance.errors import DoorError
 from appliance.records import Pulse
-from tests.door.running import RunningController, end, pulse_line
+from tests.door.running import RunningController, end, pulse_line, reply_on, written
 
 if TYPE_CHECKING:
     import socket
@@ -26,14 +25,14 @@ if TYPE_CHECKING:
 # What the shell may add to any limit: G4 allows 100 ms on top of it.
 SLACK_S = 0.1
 
-BEAT = b'{"v":1,"kind":"beat"}\n'
+BEAT = b'{"v":2,"kind":"beat"}\n'
 NONSENSE = (
     b"hello\n",
-    b'{"v":1,"kind":"beat","kind":"beat"}\n',
-    b'{"v":1,"kind":"pulse","request_id":"x","presentation_id":"p1","for_s":NaN,"deadline_s":1e9}\n',
-    b'{"v":1,"kind":"pulse","request_id":"x","presentation_id":"p1","for_s":"5","deadline_s":1e9}\n',
-    b'{"v":1,"kind":"pulse","request_id":"x","presentation_id":"p1","for_s":true,"deadline_s":1e9}\n',
-    b'{"v":1,"kind":"pulse","request_id":"x","presentation_id":"p1","deadline_s":1e9}\n',
+    b'{"v":2,"kind":"beat","kind":"beat"}\n',
+    b'{"v":2,"kind":"pulse","request_id":"x","presentation_id":"p1","for_s":NaN,"deadline_s":1e9}\n',
+    b'{"v":2,"kind":"pulse","request_id":"x","presentation_id":"p1","for_s":"5","deadline_s":1e9}\n',
+    b'{"v":2,"kind":"pulse","request_id":"x","presentation_id":"p1","for_s":true,"deadline_s":1e9}\n',
+    b'{"v":2,"kind":"pulse","request_id":"x","presentation_id":"p1","deadline_s":1e9}\n',
     b"\x00" * (MAX_LINE_BYTES + 1),
     b"[" * 900 + b"\n",
     b"\xff\xfe\n",
@@ -113,16 +112,19 @@ def test_a_reader_that_beats_keeps_the_lock_for_its_time(controller: RunningCont
     link = controller.link()
     pulsed_s = time.monotonic()
     link.pulse(Pulse(1.4, "p7", pulsed_s + 1))
-    changes: list[DoorChange] = []
+    told: list[tuple[EventType, str, str]] = []
     while controller.observer.level():
-        changes += link.beat()
+        told += written(link)
         time.sleep(0.02)
     locked_s = last_lock(controller)
     time.sleep(0.05)
-    changes += link.beat()
+    told += written(link)
     link.close()
     assert 1.4 <= locked_s - pulsed_s < 1.4 + SLACK_S
-    assert [(change.cause, change.by) for change in changes] == [(Cause.PULSE, "p7"), (Cause.TIMEOUT, "p7")]
+    assert [one for one in told if one[2] == "p7"] == [
+        (EventType.DOOR_UNLOCKED, "pulse", "p7"),
+        (EventType.DOOR_LOCKED, "timeout", "p7"),
+    ]
 
 
 def test_storm_is_one_pulse(controller: RunningController) -> None:
@@ -168,14 +170,13 @@ def test_a_repeated_request_unlocks_once(controller: RunningController) -> None:
     rest()
     with controller.raw() as peer:
         peer.sendall(line)
-        peer.recv(4096)
+        reply_on(peer)
         last_lock_seen = last_lock(controller)
         rest()
-        peer.sendall(line + BEAT)
-        answers = b""
-        while b'"cause":"timeout"' not in answers or not answers.endswith(b'"by":""}\n'):
-            answers += peer.recv(4096)
-    assert json.loads(answers.splitlines()[-1])["accepted"] is True
+        peer.sendall(line)
+        reply = reply_on(peer)
+    assert reply["accepted"] is True
+    assert reply["state"]["lock"] == "LOCKED"
     assert controller.levels()[before:] == [1, 0]
     assert controller.observer.history()[-1][0] == last_lock_seen
 
@@ -234,6 +235,6 @@ def test_a_peer_that_does_not_read_is_dropped(controller: RunningController) -> 
     with controller.raw() as peer:
         peer.settimeout(5)
         with pytest.raises(OSError, match=r"Broken pipe|reset by peer"):
-            peer.sendall(b'{"v":1,"kind":"state","request_id":"r"}\n' * 100_000)
+            peer.sendall(b'{"v":2,"kind":"state","request_id":"r"}\n' * 100_000)
     link = controller.link()
     link.close()

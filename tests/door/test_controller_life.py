@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from appliance.contract import EventType
 from appliance.door.guard import STEP_S
 from appliance.door.lock import REST_S
 from appliance.errors import DoorError
 from appliance.records import Pulse
-from tests.door.running import RunningController, end, has_ended
+from tests.door.running import RunningController, end, has_ended, written
 
 SLACK_S = 0.1  # G4: off at most 100 ms after the limit
 
@@ -38,8 +39,10 @@ def test_a_day_without_faults(state: Path) -> None:
         guardian = controller.guardian
         controller.process.send_signal(signal.SIGTERM)
         assert controller.process.wait(5) == 0
-        changes = link.beat()
-        assert [change.cause for change in changes] == ["pulse", "shutdown"]
+        assert written(link) == [
+            (EventType.DOOR_UNLOCKED, "pulse", "p1"),
+            (EventType.DOOR_LOCKED, "shutdown", "p1"),
+        ]
         assert not link.connected
         link.close()
         assert [entry[1:] for entry in controller.observer.history()] == [(0, "claim"), (1, "unlock"), (0, "lock")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import socket
 import time
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.door import ControllerLink
+from appliance.contract import EventType, LockState
+from appliance.door import Cause, ControllerLink
+from appliance.door.protocol import Happened, Now, as_state, encode
 from appliance.errors import DoorError
-from appliance.records import Pulse
+from appliance.records import DoorState, Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +89,7 @@ def test_beats_are_at_most_five_a_second(link: ControllerLink, fake: FakeControl
         link.beat()
         clock[0] += 0.01
     with fake.accept() as peer:
-        assert peer.recv(4096) == b'{"v":1,"kind":"beat"}\n' * 5
+        assert peer.recv(4096) == b'{"v":2,"kind":"beat","run":"","seq":0}\n' * 5
 
 
 def test_silence_ends_the_connection(link: ControllerLink, fake: FakeController) -> None:
@@ -102,7 +105,7 @@ def test_silence_ends_the_connection(link: ControllerLink, fake: FakeController)
             pass
 
 
-@pytest.mark.parametrize("nonsense", [b"hello\n", b"x" * 2000, b'{"v":1,"kind":"beat"}\n', b"\xff\n"])
+@pytest.mark.parametrize("nonsense", [b"hello\n", b"x" * 2000, b'{"v":2,"kind":"beat"}\n', b"\xff\n"])
 def test_a_mad_controller_is_left(link: ControllerLink, fake: FakeController, nonsense: bytes) -> None:
     """Nonsense from the controller ends the connection; a beat does not raise, a request does."""
     link.beat()
@@ -112,19 +115,70 @@ def test_a_mad_controller_is_left(link: ControllerLink, fake: FakeController, no
     assert not link.connected
 
 
-def test_changes_before_the_end_are_not_lost(link: ControllerLink, fake: FakeController) -> None:
+def said(seq: int, run: str = "0123abcd", event_type: EventType = EventType.REX) -> bytes:
+    """Return the line that tells that something happened."""
+    state = as_state(DoorState(LockState.LOCKED, None, ""))
+    return encode(Happened(run=run, seq=seq, event_type=event_type, cause=Cause.NONE, by="p1", at_s=5.0, state=state))
+
+
+def test_what_happened_before_the_end_is_not_lost(link: ControllerLink, fake: FakeController) -> None:
     """What the controller said before it hung up is still returned, once."""
     link.beat()
     with fake.accept() as peer:
-        peer.sendall(
-            b'{"v":1,"kind":"changed","lock":"LOCKED","until_s":null,"by":"p1","at_s":5.0,"cause":"shutdown"}\n'
-        )
-    changes = link.beat()
-    assert [(change.lock, change.by, change.cause, change.at_s) for change in changes] == [
-        ("LOCKED", "p1", "shutdown", 5.0)
-    ]
+        peer.sendall(said(1, event_type=EventType.DOOR_LOCKED))
+    told = link.beat()
+    assert [(one.event_type, one.by, one.at_s) for one in told] == [(EventType.DOOR_LOCKED, "p1", 5.0)]
     assert link.beat() == ()
     assert not link.connected
+
+
+def test_what_is_told_again_is_returned_once(link: ControllerLink, fake: FakeController, clock: list[float]) -> None:
+    """J8: over any number of connections each event is returned once, and a new run of the controller starts anew."""
+    link.resume("0123abcd", 2)
+    lines = [said(seq) for seq in (1, 2, 3, 4)]
+    heard = list(link.beat())
+    for sent in (lines, lines[:3], [*lines, said(5)], [said(1, run="4567cdef")]):
+        with fake.accept() as peer:
+            peer.sendall(b"".join(sent))
+            heard += link.beat()
+        heard += link.beat()  # it hung up: from here on the next one is looked for
+        clock[0] += 1.0
+        heard += link.beat()
+    assert [(one.run, one.seq) for one in heard] == [
+        ("0123abcd", 3),
+        ("0123abcd", 4),
+        ("0123abcd", 5),
+        ("4567cdef", 1),
+    ]
+
+
+def test_only_what_was_written_is_said_to_be(link: ControllerLink, fake: FakeController, clock: list[float]) -> None:
+    """J8: a beat names the newest event that was written down, first the one that an earlier reader wrote."""
+    link.resume("0123abcd", 2)
+    link.beat()
+    with fake.accept() as peer:
+        peer.sendall(said(3) + said(4))
+        third, _ = link.beat()
+        clock[0] += 1.0
+        link.beat()
+        link.written(third)
+        clock[0] += 1.0
+        link.beat()
+        beats = peer.recv(4096).splitlines()
+    assert [json.loads(beat)["seq"] for beat in beats] == [2, 2, 3]
+
+
+def test_the_doors_state_is_the_last_that_was_said(link: ControllerLink, fake: FakeController) -> None:
+    """The link knows the door by what was said of now, not by what is told of then, and forgets it with the line."""
+    seen = [link.door]
+    link.beat()
+    now = DoorState(LockState.UNLOCKED, 9.5, "p2")
+    with fake.accept() as peer:
+        peer.sendall(encode(Now(state=as_state(now))) + said(1))
+        link.beat()
+        seen.append(link.door)
+    link.beat()
+    assert [*seen, link.door] == [None, now, None]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +187,7 @@ def test_changes_before_the_end_are_not_lost(link: ControllerLink, fake: FakeCon
 def test_a_pulse_that_cannot_be_said_is_not_sent(link: ControllerLink, fake: FakeController, pulse: Pulse) -> None:
     """A pulse without an honest time or name raises DoorError here and leaves the connection as it is."""
     link.beat()
-    with pytest.raises(DoorError, match=r"^pulse "):
+    with pytest.raises(DoorError, match=r"^(for_s|presentation_id) is "):
         link.pulse(pulse)
     assert link.connected
 
