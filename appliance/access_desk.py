@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from appliance.commands.options import Installation
     from appliance.doorway import Doorway
     from appliance.journal import Journal
+    from appliance.manifest import Impostors
     from appliance.people.gallery import Gallery
 
 EVERY_S = 1.0
@@ -44,6 +45,7 @@ class AccessDesk:
         opening: ExitStack,
         *,
         liveness: bool,
+        impostors: Impostors | None,
         now: Callable[[], float],
         told: Callable[[Judged], None],
     ) -> None:
@@ -57,7 +59,7 @@ class AccessDesk:
             installation.open_rules(),
             gallery,
             ledger,
-            attempts=Attempts(liveness=liveness),
+            attempts=Attempts(liveness=liveness, impostors=impostors),
             clock=WallClock(settings.access.clock),
             now=now,
             told=told,

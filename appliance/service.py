@@ -110,6 +110,7 @@ class Service:
                 self.gallery,
                 opening,
                 liveness=self.clearance.face_only,
+                impostors=self._stages.measured.impostors,
                 now=self._now,
                 told=hooks.on_verdict,
             )

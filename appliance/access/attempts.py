@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from appliance.pipeline.presentation import MIN_CONTINUITY
 
 if TYPE_CHECKING:
+    from appliance.manifest import Impostors
     from appliance.records import Embedding
 
 PAUSE_S = 30.0
@@ -32,13 +33,13 @@ class Attempts:
     """Failures by face, and in a row at the door. Times are of a monotonic clock; nobody else's face is held up.
 
     5 failures, 10 where the liveness is commissioned, and each further one mean a pause; after 50 (100) a face alone is
-    not enough any more, and after as many in a row of whatever faces, no face alone is. `alike` is the cosine from
-    which two probes are one face; the higher, the fewer strangers are taken for one another.
+    not enough any more, and after as many in a row of whatever faces, no face alone is. Two probes are one face where
+    one in a thousand strangers at most comes so near, as the embedder's `impostors` were measured.
     """
 
-    def __init__(self, *, liveness: bool, alike: float = MIN_CONTINUITY) -> None:
+    def __init__(self, *, liveness: bool, impostors: Impostors | None = None) -> None:
         self._few, self._many = (10, 100) if liveness else (5, 50)
-        self._alike = alike
+        self._alike = impostors.tail_start if impostors is not None else MIN_CONTINUITY
         self._faces: list[_Face] = []
         self._in_a_row = 0
 

@@ -62,7 +62,7 @@ class AccessControl:
         self._clock = clock
         self._now = now
         self._companions = Companions(settings.access.two_person_s)
-        self._beside: dict[str, tuple[str, ...]] = {}  # who was let in last, with whom
+        self._beside: dict[str, tuple[str, ...]] = {}  # with whom somebody was let in
         self._tidied: tuple[int, datetime | None] | None = None  # what of gallery and clock the ledger was tidied by
 
     def judge(
@@ -95,7 +95,7 @@ class AccessControl:
         if isinstance(verdict, Allowed | CompanionNeeded):
             self._companions.note(subject, now_s)
         if isinstance(verdict, Allowed):
-            self._beside = {person_id: verdict.companions}
+            self._beside[person_id] = verdict.companions
         return verdict
 
     def went_in(self, person_id: str) -> None:
