@@ -92,13 +92,14 @@ class Attempts:
     def _seen(self, probe: Embedding, now_s: float) -> _Face | None:
         """Return the face that the probe is of, which was seen now; None for a new one."""
         self.forget(now_s)
-        scored = [
-            (float(face.probe.vector @ probe.vector), face)
+        alike = [
+            (similarity, face)
             for face in self._faces
             if face.probe.model_id == probe.model_id
+            and (similarity := float(face.probe.vector @ probe.vector)) >= self._alike  # this way round, NaN is nobody
         ]
-        similarity, face = max(scored, key=lambda one: one[0], default=(-1.0, None))
-        if face is None or not similarity >= self._alike:
+        if not alike:
             return None
+        _, face = max(alike, key=lambda one: one[0])
         face.seen_at_s = now_s
         return face
