@@ -11,7 +11,7 @@ import click
 
 from appliance.cli import COMMANDS, root
 from appliance.config import Settings
-from appliance.contract import EventType, Hint, Reason, Role, Topic
+from appliance.contract import Alarm, EventType, Hint, Mode, Phase, Reason, Role, Topic
 from appliance.envelope import VERB_ROLES
 
 if TYPE_CHECKING:
@@ -46,12 +46,18 @@ def page() -> str:
         _list(Topic),
         "Verbs below `cmd/` and the roles that may use them:\n",
         _table(("verb", "roles"), _verbs()),
-        "## Events\n\nThe closed list of `event_type`. The door's contact, alarms and modes send theirs later.\n",
+        "## Events\n\nThe closed list of `event_type`.\n",
         _list(EventType),
         "## Reasons\n\nThe closed list of `reason`.\n",
         _list(Reason),
         "## Hints\n\nAll that the door itself may say to a visitor.\n",
         _list(Hint),
+        "## Modes of the door\n\nHighest first.\n",
+        _list(Mode),
+        "## Phases of the door\n",
+        _list(Phase),
+        "## Alarms\n",
+        _list(Alarm),
         "## Roles\n",
         _list(Role),
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,13 @@ from appliance.broker import PrivateBroker, find_mosquitto, private_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Return an empty folder with a path short enough for a Unix socket."""
+    with tempfile.TemporaryDirectory(prefix="ostiary-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -9,16 +9,18 @@ import pytest
 
 from appliance.audit import AuditLog
 from appliance.contract import EventType, Reason, Role
+from appliance.door.link import ControllerLink
 from appliance.envelope import Command
 from appliance.errors import RefusedError
 from appliance.journal import Journal
 from appliance.manifest import Impostors
+from appliance.operating import DoorVerbs
 from appliance.people.gallery import Consent, Gallery
 from appliance.people.references import Standard
 from appliance.records import Grade, Refer
 from appliance.usecases import UseCases
 from tests.people.test_enrolment import CONSENT
-from tests.test_reception import ADA, POINT, Stand
+from tests.stand import ADA, POINT, Stand, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,14 +38,20 @@ ARGS = {"name": "Ada", "consent_by": "Ada"}
 class Counter:
     """A reception with an approved visitor, and the use-cases over it."""
 
-    def __init__(self, audit: AuditLog, gallery: Gallery) -> None:
+    def __init__(self, audit: AuditLog, gallery: Gallery, stand: Stand) -> None:
         self.gallery, self.audit = gallery, audit
-        stand = Stand(audit)
         stand.see(Refer(Reason.UNKNOWN_FACE))
         self.ticket_id = stand.asked[0].ticket_id
         assert stand.reception.answer(self.ticket_id, "desk", approve=True) == ""
         self._use_cases = UseCases(
-            stand.reception, gallery, Journal(audit, ()), status=dict, point=lambda: POINT, standard=STANDARD
+            stand.reception,
+            gallery,
+            Journal(audit, ()),
+            door=DoorVerbs(ControllerLink(audit.path.parent / "none.sock"), Journal(audit, ())),
+            open_s=5.0,
+            status=dict,
+            point=lambda: POINT,
+            standard=STANDARD,
         )
 
     def enrol(self, role: Role = Role.ENROLLER, **args: object) -> dict[str, object]:
@@ -57,7 +65,9 @@ def counter(tmp_path: Path) -> Iterator[Counter]:
     """Give the use-cases after an approval."""
     with contextlib.ExitStack() as opening:
         audit = opening.enter_context(AuditLog(tmp_path / "audit.db", "ostiary", "front"))
-        yield Counter(audit, opening.enter_context(Gallery(tmp_path / "gallery.db")))
+        (tmp_path / "stand").mkdir()
+        stand = opening.enter_context(standing(tmp_path / "stand"))
+        yield Counter(audit, opening.enter_context(Gallery(tmp_path / "gallery.db")), stand)
 
 
 def test_visitor_is_enrolled_once(counter: Counter) -> None:
