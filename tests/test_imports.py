@@ -27,6 +27,7 @@ DRIVERS = {
 # stages, so it names the model runtime's driver; everything else in pipeline/ takes a Protocol.
 CORE = (
     "appliance/access/",
+    "appliance/access/",
     "appliance/pipeline/",
     "appliance/people/",
     "appliance/door/",
@@ -106,6 +107,17 @@ def test_door_knows_no_camera() -> None:
         assert not roots(name) & {"numpy", "cv2"}, name
         named = {module for module in imports(name) if "camera" in module or "pipeline" in module or "pixels" in module}
         assert named == set(), name
+
+
+def test_access_rules_are_pure() -> None:
+    """What decides who may enter knows the rules, the person and the time: no database, camera, socket or clock."""
+    pure = ("case", "companions", "explain", "judge", "passback", "rules", "schedule", "subject", "verdict")
+    allowed = {"appliance.access", "appliance.config", "appliance.contract"}
+    for name in (f"appliance/access/{one}.py" for one in pure):
+        ours = {module for module in imports(name) if module.startswith("appliance.")}
+        assert [module for module in ours if not module.startswith(tuple(allowed))] == [], name
+        assert roots(name) <= {*sys.stdlib_module_names, "appliance", "pydantic"}, name
+        assert not roots(name) & {"sqlite3", "socket", "time"}, name
 
 
 def test_contract_rests_on_the_standard_library() -> None:
