@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 POINT = OperatingPoint(0.4, 0.08, 1e-3, 2, "a test")
 BOX = np.array([100, 100, 220, 220], np.float32)
-ADA, BEA = (unit(np.eye(8)[number], "m") for number in (0, 1))
+ADA, BEA = (embedding for number in (0, 1) if (embedding := unit(np.eye(8)[number], "m")) is not None)
 NOON = datetime(2030, 11, 20, 12, tzinfo=UTC)  # a Wednesday, later than any clock that runs this
 
 
