@@ -115,7 +115,7 @@ def test_fault_is_one_line_that_names_the_field(text: str, why: str) -> None:
 
 
 def test_every_cut_of_the_example_is_rules_or_a_line() -> None:
-    """E13: wherever the file is cut, it is a valid file or one line, never a crash."""
+    """Wherever the file is cut, it is a valid file or one line, never a crash."""
     text = EXAMPLE.read_text(encoding="utf-8")
     lines = [said for end in range(0, len(text), 7) if (said := fault_of(text[:end]))]
     assert lines
