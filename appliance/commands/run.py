@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +24,7 @@ from appliance.drivers.camera import Paced, open_camera
 from appliance.errors import CameraError, DoorError
 from appliance.lone import only_one
 from appliance.service import Hooks, Service
+from appliance.trace.recorder import MAX_BYTES, Trace, conditions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,8 +43,18 @@ CONNECT_S = 1.0
 @click.option("--realtime", is_flag=True, help="Play a recording in real time instead of as fast as it can be read.")
 @click.option("--json", "as_json", is_flag=True, help="Print every event of the contract as one JSON line.")
 @click.option("--keypad", is_flag=True, help="Take each line of standard input as a PIN entered at the door.")
+@click.option("--trace", "trace_file", type=click.Path(path_type=Path), help="Write scores into this new file.")
 @with_installation
-def run(installation: Installation, source: str | None, door: str | None, *, realtime: bool, as_json: bool, keypad: bool) -> None:
+def run(
+    installation: Installation,
+    source: str | None,
+    door: str | None,
+    *,
+    realtime: bool,
+    as_json: bool,
+    keypad: bool,
+    trace_file: Path | None,
+) -> None:
     """Read the camera, decide, and ask the controller to open.
 
     A recording has its own time, is read as fast as it can be, and ends the command.
@@ -57,8 +70,13 @@ def run(installation: Installation, source: str | None, door: str | None, *, rea
             closing.callback(camera.close)
         closing.enter_context(only_one(installation.state / "reader.lock"))
         if door is not None:
-            installation = installation.with_controller(closing.enter_context(simulated_controller(installation.state)))
-        service = Service(installation, camera, _hooks(as_json=as_json))
+            installation = installation.with_controller(
+                closing.enter_context(simulated_controller(installation.state, installation.config_file))
+            )
+        hooks = _hooks(as_json=as_json)
+        if trace_file is not None:
+            hooks = closing.enter_context(_traced(hooks, installation, trace_file))
+        service = Service(installation, camera, hooks)
         if keypad:
             threading.Thread(target=_type_in, args=(service,), name="keypad", daemon=True).start()
         _run(service)
@@ -98,6 +116,24 @@ def _hooks(*, as_json: bool) -> Hooks:
         on_ready=lambda: systemd.notify("READY=1"),
         on_turn=lambda: systemd.notify("WATCHDOG=1"),
     )
+
+
+@contextlib.contextmanager
+def _traced(hooks: Hooks, installation: Installation, path: Path) -> Iterator[Hooks]:
+    """Give the hooks with a trace listening too. Raises UsageError where it cannot be written."""
+    trace = Trace(path, lambda: conditions_of(installation))
+    _log.warning(
+        "%s takes down scores and ids of people, up to %d MB: keep it as you keep the gallery, delete it when done",
+        path,
+        MAX_BYTES // 10**6,
+    )
+
+    def both(event: AuditEvent) -> None:
+        hooks.on_event(event)
+        trace.event(event)
+
+    with contextlib.closing(trace):
+        yield replace(hooks, on_event=both, on_step=trace.look, on_verdict=trace.verdict)
 
 
 @contextlib.contextmanager
