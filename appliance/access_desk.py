@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from appliance.access.ledger import Ledger
 from appliance.clients import own_key
 from appliance.clock import WallClock
 from appliance.door.lock import MAX_LEASE_S
+from appliance.errors import DoorRefusedError
 from appliance.people.passes import PassBook, PassDesk
 from appliance.records import Actor, ActorKind, Event
 from appliance.second_factor import FactorDesk
@@ -82,13 +84,19 @@ class AccessDesk:
             journal.append(Event(kind, datetime.now(UTC), Actor(ActorKind.DEVICE, self._device_id), detail=detail))
         self._hold(doorway, now_s)
 
+    def end(self, doorway: Doorway) -> None:
+        """Hold the door unlocked no longer. Raises DoorError."""
+        if self._leased_s > -math.inf:
+            self._leased_s = -math.inf
+            doorway.lease(0.0)
+
     def _hold(self, doorway: Doorway, now_s: float) -> None:
         if not doorway.connected:
             self._leased_s = -math.inf
         elif self.control.unlocked_by_schedule():
             if now_s >= self._leased_s + RENEW_S:
-                doorway.lease(MAX_LEASE_S)
-                self._leased_s = now_s
-        elif self._leased_s > -math.inf:
-            self._leased_s = -math.inf
-            doorway.lease(0.0)
+                with contextlib.suppress(DoorRefusedError):  # the lock rests after having been locked: the next second
+                    doorway.lease(MAX_LEASE_S)
+                    self._leased_s = now_s
+        else:
+            self.end(doorway)

@@ -269,6 +269,7 @@ class Service:
             self.reception.see(self._pipeline.conclude(self._unfinished, self._point()), self._point())
         self.reception.close()
         with contextlib.suppress(DoorError):  # no controller: then nothing of ours is unlocked
+            self._access.end(self.doorway)
             self.link.lock()
         self.doorway.tend()
         with contextlib.suppress(StorageError):  # a full disk must not keep us from stopping

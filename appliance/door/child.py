@@ -22,15 +22,17 @@ STOP_S = 5.0
 
 
 @contextlib.contextmanager
-def simulated_controller(state: Path) -> Iterator[Path]:
+def simulated_controller(state: Path, config: Path | None = None) -> Iterator[Path]:
     """Run `ostiary controller --door simulated` on the state folder while the block runs; give its socket's path.
 
+    The lines that `config` names are simulated as well.
     Raises DoorError with one line where it does not come up.
     """
     # Not in the state folder: a Unix socket's path has room for 107 bytes, and a state folder may lie deeper.
     with tempfile.TemporaryDirectory(prefix="ostiary-") as short:
         path = Path(short) / "controller.sock"
         command = [sys.executable, "-m", "appliance", "controller", "--door", "simulated"]
+        command += [] if config is None else ["--config", str(config)]
         # A group of its own: Ctrl-C in the terminal goes to the reader, which locks and hangs up first.
         said = Path(short) / "controller.log"
         with said.open("wb") as log:
