@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from appliance.records import DoorEvent, DoorState
 
+_LEAST_S = 0.001  # floats round: a lamp that is all but to switch is asked for again so soon
 OPENER_S = 1.0  # how long a door operator's input is closed for
 
 
@@ -99,7 +100,8 @@ class Signals:
 
     def wake_s(self, state: DoorState, now_s: float) -> float:
         """Return when `on` has to be asked again; inf for never."""
-        times = [now_s + pattern.change_s(now_s - since_s) for _, pattern, since_s in self._patterns(state, now_s)]
+        changes_s = [pattern.change_s(now_s - since_s) for _, pattern, since_s in self._patterns(state, now_s)]
+        times = [now_s + max(change_s, _LEAST_S) for change_s in changes_s]
         ends = [self._sound_until_s, self._opener_until_s]
         if self._signal is not None:
             ends.append(self._signal_s + _LAMPS[self._signal][2])
