@@ -253,8 +253,9 @@ def test_two_come_together(door: Door) -> None:
     assert isinstance(verdict, Allowed)
     assert verdict.companions == (door.ada,)
     assert [door.ledger.passage(one) for one in (door.ada, door.bob)] == [Passage(Side.ENTRY, door.moment.at)] * 2
-    eve = door.enrol("Eve", 5)
+    eve, joe = door.enrol("Eve", 5), door.enrol("Joe", 6)
     assert isinstance(door.comes(eve), CompanionNeeded)
+    assert isinstance(door.comes(joe), Allowed)  # at the same moment
 
 
 def test_second_comes_too_late_or_may_not(door: Door) -> None:

@@ -51,6 +51,9 @@ def test_values_mean_what_they_say() -> None:
     assert not rules.groups["staff"].opens("vault")
     assert rules.groups["cleaners"].factor is FactorPolicy.PIN
     assert parse(STAFF + "[doors.front]\npassback_reset = ''\n", "x").door("front").reset is None
+    for minutes in (1, 1440):
+        said = parse(f'{STAFF}[doors.front]\npassback = "timed"\npassback_minutes = {minutes}\n', "x")
+        assert said.door("front").within == timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +94,7 @@ def test_values_mean_what_they_say() -> None:
         (STAFF + 'two_person_inside = "office"\n', "groups.staff: two_person_inside says nothing"),
         (STAFF + '[doors.front]\npassback = "yes"\n', "doors.front.passback is 'yes'; should be 'off', 'hard'"),
         (STAFF + "[doors.front]\npassback_minutes = 0\n", "doors.front.passback_minutes is 0"),
+        (STAFF + "[doors.front]\npassback_minutes = 1441\n", "doors.front.passback_minutes is 1441"),
         (STAFF + '[doors.front]\npassback_reset = "24:00"\n', "doors.front.passback_reset is '24:00'"),
         (STAFF + '[doors.front]\nunlock_schedule = "day"\n', "doors.front.unlock_schedule is 'day'; there is no"),
         (
@@ -112,6 +116,26 @@ def test_fault_is_one_line_that_names_the_field(text: str, why: str) -> None:
     assert line.startswith("configuration access.toml")
     assert why in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("holidays", "on_holidays"),
+    [
+        ('"closed"', ()),
+        ('"ignored"', None),
+        ('"as_sunday"', ("Sun 10:00-12:00", "Sat-Mon 20:00-21:00")),
+        ('["09:00-11:00"]', ("09:00-11:00",)),
+        ("[]", ()),
+    ],
+)
+def test_schedule_knows_its_holidays(holidays: str, on_holidays: tuple[str, ...] | None) -> None:
+    """What a schedule says of holidays becomes the periods that hold on them; of a Sunday, those that begin on one."""
+    periods = 'periods = ["Mon-Sat 07:00-19:00", "Sun 10:00-12:00", "Sat-Mon 20:00-21:00"]'
+    text = f'{HEAD}[holidays]\nChristmas = "12-25"\n[schedules.office]\n{periods}\nholidays = {holidays}\n'
+    made = parse(text, "access.toml").schedule("office")
+    assert (None if made.on_holidays is None else tuple(one.text for one in made.on_holidays)) == on_holidays
+    assert made.zone.key == "Europe/Lisbon"
+    assert set(made.holidays) == {"Christmas"}
 
 
 def test_every_cut_of_the_example_is_rules_or_a_line() -> None:

@@ -290,6 +290,7 @@ def test_moment_as_people_write_it(text: str, ends: bool, moment: str) -> None:
         "2026-12-31T24:00",
         "2027-03-28T01:30",  # skipped in Lisbon
         "0001-01-01",
+        "1969-12-31",
         "9999-12-31",
         "20261201",
         "2026-W01-1",
