@@ -13,7 +13,7 @@ from scripts.reference_page import PAGE, page
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "models" / "CARDS.md"])
-SCRIPTS = ("setup", "demo", "test", "check", "bench", "build_models", "lock", "reference")
+SCRIPTS = ("setup", "demo", "test", "check", "bench", "build_models", "lock", "reference", "gpio_vm")
 # Each fault that this version claims to survive has a test whose docstring names it.
 CLAIMED = re.compile(r"\| ([A-J]\d+) \|")
 
