@@ -264,6 +264,22 @@ def test_without_a_reader_a_hold_lasts_as_long_as_its_command(short_folder: Path
         controller.low_at_s(within_s=1.0)
 
 
+def test_a_simulated_door_can_be_told_what_happens(short_folder: Path) -> None:
+    """Whoever has no hardware can open the simulated leaf by hand; a switch that is not fitted is said to be so."""
+    config = short_folder / "appliance.toml"
+    config.write_text('[inputs]\ncontact = "27 NC"\n')
+    places = ["--config", str(config), "--state", str(short_folder)]
+    with RunningController(short_folder, "--config", str(config)) as controller:
+        link = controller.link()
+        done = CliRunner().invoke(root, ["door", "simulate", "contact", "active", *places])
+        assert done.exit_code == 0
+        time.sleep(0.3)
+        assert link.state().phase is Phase.FORCED
+        link.close()
+    done = CliRunner().invoke(root, ["door", "simulate", "bell", "press", *places])
+    assert str(done.exception) == "no bell is fitted: inputs.bell is empty; fitted are contact"
+
+
 def test_explain_says_who_gets_in_and_why(tmp_path: Path) -> None:
     """`ostiary door explain` tells every check in words for any time, and exits 1 where the answer is no."""
     (tmp_path / "access.toml").write_text(

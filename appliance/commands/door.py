@@ -21,10 +21,12 @@ from appliance.audit import AuditLog
 from appliance.clock import WallClock
 from appliance.commands.options import Installation, duration, with_installation
 from appliance.contract import Alarm
+from appliance.door.hardware import Input
 from appliance.door.link import BEAT_S, ControllerLink
 from appliance.door.protocol import Ruling
 from appliance.doorway import in_words
-from appliance.errors import UsageError
+from appliance.drivers.simulated_world import SimulatedWorld
+from appliance.errors import RefusedError, UsageError
 from appliance.journal import Journal
 from appliance.operating import FIRE_TEST_S, DoorVerbs
 from appliance.people.gallery import Gallery
@@ -139,6 +141,26 @@ def explain_person(
         click.echo(line)
     if isinstance(judge(subject, rules, moment, standing), Refused):
         raise click.exceptions.Exit(1)
+
+
+@door.command()
+@click.argument("line", metavar="INPUT", type=click.Choice(list(Input)))
+@click.argument("word", type=click.Choice(["active", "rest", "press", "cut"]))
+@with_installation
+def simulate(installation: Installation, line: str, word: str) -> None:
+    """Move a switch of the simulated door: open the leaf (contact active), press a button, cut a wire."""
+    driver, fitted = installation.settings.door.driver, installation.settings.inputs.lines
+    if driver != "simulated":
+        raise RefusedError(f"door.driver is {driver}; only a simulated door can be told what happens to it")
+    if line not in fitted:
+        raise RefusedError(f"no {line} is fitted: inputs.{line} is empty; fitted are {', '.join(fitted) or 'none'}")
+    world = SimulatedWorld(installation.state / "simulated-door")
+    if word == "press":
+        world.press(Input(line))
+    elif word == "cut":
+        world.cut(Input(line))
+    else:
+        world.set(Input(line), active=word == "active")
 
 
 def _moment(installation: Installation, rules: Rules | None, at_text: str | None) -> Moment:
