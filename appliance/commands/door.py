@@ -124,10 +124,16 @@ def fire_test(installation: Installation, for_s: float) -> None:
 @click.argument("name_or_id")
 @click.option("--at", "at_text", help="A time such as 2026-12-24T08:30, in the rules' zone; now if not given.")
 @click.option("--lockdown", "in_lockdown", is_flag=True, help="As if there were a lockdown.")
-@click.option("--with", "shown", type=click.Choice(list(Factor)), multiple=True, help="As if this had been shown.")
+@click.option(
+    "--with",
+    "shown",
+    type=click.Choice([one.value for one in Factor]),
+    multiple=True,
+    help="As if this had been shown.",
+)
 @with_installation
 def explain_person(
-    installation: Installation, name_or_id: str, *, at_text: str | None, in_lockdown: bool, shown: tuple[Factor, ...]
+    installation: Installation, name_or_id: str, *, at_text: str | None, in_lockdown: bool, shown: tuple[str, ...]
 ) -> None:
     """Say in words whether and why somebody would get in, check by check; exit 1 where they would not."""
     rules = installation.open_rules().rules
@@ -144,7 +150,7 @@ def explain_person(
 
 
 @door.command()
-@click.argument("line", metavar="INPUT", type=click.Choice(list(Input)))
+@click.argument("line", metavar="INPUT", type=click.Choice([one.value for one in Input]))
 @click.argument("word", type=click.Choice(["active", "rest", "press", "cut"]))
 @with_installation
 def simulate(installation: Installation, line: str, word: str) -> None:
