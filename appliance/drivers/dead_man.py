@@ -39,7 +39,8 @@ class DeadMan:
 
     def __init__(self, chip: str, offsets: tuple[int, ...]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, chip, *map(str, offsets)],
+            # Isolated: not from a package that somebody put into the working directory.
+            [sys.executable, "-I", "-m", __name__, chip, *map(str, offsets)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C at a terminal must not end both

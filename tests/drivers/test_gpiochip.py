@@ -208,17 +208,25 @@ def test_a_line_of_the_next_owner_is_left_alone(chip: StandInChip) -> None:
     assert chip.levels[RELAY] == 1
 
 
-def test_a_dead_man_that_does_not_start_is_one_line(tmp_path: Path) -> None:
+def test_a_dead_man_that_does_not_start_is_one_line() -> None:
     """G2: where the dead man does not start, nothing is claimed and one line says so."""
-    folder = tmp_path / "appliance"
-    folder.mkdir()
-    (folder / "__init__.py").write_text("raise SystemExit(1)")
     program = (
-        "import os, sys; from appliance.drivers.dead_man import DeadMan; os.chdir(sys.argv[1])\n"
+        "import sys; from appliance.drivers.dead_man import DeadMan; sys.executable = '/bin/false'\n"
         "try: DeadMan('/dev/gpiochip-absent', (1,))\n"
         "except Exception as fault: print(type(fault).__name__, fault)\n"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=30
-    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
     assert ran.stdout == "DoorError the process that would lock /dev/gpiochip-absent after our death does not start\n"
+
+
+def test_the_dead_man_comes_from_the_program_and_from_nowhere_else(tmp_path: Path) -> None:
+    """A package of our name in the working directory is not what starts with the controller's rights."""
+    (tmp_path / "appliance").mkdir()
+    (tmp_path / "appliance" / "__init__.py").write_text("raise SystemExit(1)")
+    program = (
+        "import os, sys; from appliance.drivers.dead_man import DeadMan; os.chdir(sys.argv[1])\n"
+        "DeadMan('/dev/gpiochip-absent', (1,)).close(); print('started')\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    assert ran.stdout == "started\n"
