@@ -72,6 +72,7 @@ class _Asked:
     visit: Presentation
     refer: Refer  # to a human, when nothing is shown
     point: OperatingPoint
+    shown: Shown | None = None  # and now to be seen once more
 
 
 class Reception:
@@ -123,7 +124,7 @@ class Reception:
             return
         self._admission.tailgating.see(visit)
         if self._asked is not None and self._asked.visit.presentation_id == visit.presentation_id:
-            self._look_for_pass(replace(self._asked, step=step, visit=visit))
+            self._wait_for_factor(replace(self._asked, step=step, visit=visit))
         elif self._is_settled(visit):
             self._admission.hint = None
         elif isinstance(step.decision, Wait):
@@ -133,7 +134,7 @@ class Reception:
             self._decide(step, visit, point)
 
     def _decide(self, step: Step, visit: Presentation, point: OperatingPoint) -> None:
-        paused = self._admission.paused(visit, recognised=isinstance(step.decision, Grant))
+        paused = self._admission.paused(visit, recognised=_recognised(step) is not None)
         if paused is not None:
             self._admission.deny(visit, paused, point)
             return
@@ -167,7 +168,7 @@ class Reception:
         It counts only while the visitor who is asked for it is before the camera, and is in no log.
         """
         asked = self._asked
-        if asked is None or self._in_sight() != asked.visit.presentation_id:
+        if asked is None or asked.shown is not None or self._in_sight() != asked.visit.presentation_id:
             return "nobody_asked"
         paused = self._admission.paused(asked.visit, recognised=True)
         if paused is not None:
@@ -176,7 +177,7 @@ class Reception:
         if shown is None:
             self._admission.deny(asked.visit, Reason.WRONG_PIN, asked.point)
             return Reason.WRONG_PIN.value
-        self._prove(asked, shown)
+        self._prove(replace(asked, shown=shown))
         return ""
 
     def close(self) -> None:
@@ -243,21 +244,35 @@ class Reception:
         self._asked = asked
         self._admission.ask(Hint.SECOND_FACTOR)
 
-    def _look_for_pass(self, asked: _Asked) -> None:
-        """Keep the newest of who is asked, and see whether they show a pass."""
+    def _wait_for_factor(self, asked: _Asked) -> None:
+        """Keep the newest of who is asked; what is seen of them still counts, and so does a pass they show."""
         self._asked, self._admission.hint = asked, Hint.SECOND_FACTOR
+        if isinstance(asked.step.decision, Deny):
+            self._end_asking()
+            self._admission.deny(asked.visit, asked.step.decision.reason, asked.point)
+            return
+        if asked.shown is None:
+            asked = replace(asked, shown=self._pass_in_view(asked.step))
+        if asked.shown is not None:
+            self._prove(asked)
+
+    def _pass_in_view(self, step: Step) -> Shown | None:
         now_s = self._clock()
         if now_s < self._codes_s + CODES_EVERY_S:
-            return
+            return None
         self._codes_s = now_s
-        shown = next((found for found in map(self._factors.code, self._codes(asked.step)) if found is not None), None)
-        if shown is not None:
-            self._prove(asked, shown)
+        return next((found for found in map(self._factors.code, self._codes(step)) if found is not None), None)
 
-    def _prove(self, asked: _Asked, shown: Shown) -> None:
-        """Let in whoever has shown a factor, as far as everything else allows it, with what is seen of them now."""
+    def _prove(self, asked: _Asked) -> None:
+        """Let in whoever has shown a factor, once they are seen to be that person and alive in this very moment.
+
+        Who looks down at the keys is waited for: until then nothing opens.
+        """
+        self._asked = asked
+        if asked.shown is None or not _may_be(asked.step, asked.shown.person_id, asked.point):
+            return
         self._end_asking()
-        needed = self._admission.admit(asked.visit, shown.person_id, asked.point, shown)
+        needed = self._admission.admit(asked.visit, asked.shown.person_id, asked.point, asked.shown)
         if needed is not None:  # of another kind
             self._refer(asked.step, asked.visit, asked.refer, asked.point)
 
@@ -327,6 +342,23 @@ class Reception:
         """Return the visit whose face was seen within the freshness deadline; None for nobody."""
         present = self._present
         return present.presentation_id if present is not None and self._admission.is_fresh(present) else None
+
+
+def _recognised(step: Step) -> str | None:
+    """Return whom the policy takes this visitor for, alive and sure of it; None for nobody."""
+    match step.decision:
+        case Grant(person_id=person_id):
+            return person_id
+        case Refer(reason=Reason.SECOND_FACTOR_REQUIRED):
+            return step.candidates[0].person_id
+    return None
+
+
+def _may_be(step: Step, person_id: str, point: OperatingPoint) -> bool:
+    """Tell whether this frame, too, leaves nothing against it that this person stands there, alive."""
+    if step.decision == Refer(Reason.AMBIGUOUS_MATCH):
+        return any(one.person_id == person_id and one.similarity >= point.threshold for one in step.candidates)
+    return _recognised(step) == person_id
 
 
 def _alike(one: Embedding | None, other: Embedding | None) -> bool:
