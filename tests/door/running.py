@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from appliance.door import ControllerLink
 from appliance.drivers.simulated_door import SimulatedDoorObserver
+from appliance.drivers.simulated_world import SimulatedWorld
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from appliance.contract import EventType
+    from appliance.door.protocol import Happened
 
 _START_S = 20.0
 
@@ -40,6 +46,7 @@ class RunningController:
     def __init__(self, state: Path, *arguments: str) -> None:
         self.socket = state / "controller.sock"
         self.observer = SimulatedDoorObserver(state / "simulated-door")
+        self.world = SimulatedWorld(state / "simulated-door")
         self.errors = state / "errors.txt"
         self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notify = state / "notify.sock"
@@ -120,6 +127,62 @@ def has_ended(process: int) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+_WIRES = """
+[inputs]
+contact = "22 NO"
+rex = "23 NO"
+tamper = "24 NC"
+fire = "25 NC"
+bell = "26 NO"
+bond = "27 NO"
+
+[outputs]
+aux = 9
+alarm = 10
+red = 11
+green = 12
+blue = 13
+buzzer = 14
+"""
+
+
+def wired(state: Path, **door: object) -> tuple[str, str]:
+    """Return the arguments of a controller whose door has every line fitted, with these settings of it."""
+    config = state / "wired.toml"
+    config.write_text("[door]\n" + "".join(f"{key} = {json.dumps(one)}\n" for key, one in door.items()) + _WIRES)
+    return ("--config", str(config))
+
+
+@contextlib.contextmanager
+def beating(link: ControllerLink) -> Iterator[list[Happened]]:
+    """Beat in a thread while the block runs, as a reader does, and give what it hears and writes down."""
+    heard: list[Happened] = []
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.is_set():
+            for one in link.beat():
+                heard.append(one)
+                link.written(one)
+            ended.wait(0.02)
+
+    thread = threading.Thread(target=beat, name="reader")
+    thread.start()
+    try:
+        yield heard
+    finally:
+        ended.set()
+        thread.join(5)
+
+
+def soon(condition: Callable[[], object], within_s: float = 2.0) -> None:
+    """Wait until this is so; fails where it does not come."""
+    end_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end_s, "it did not come"
+        time.sleep(0.002)
 
 
 def reply_on(peer: socket.socket) -> dict[str, Any]:

@@ -373,6 +373,7 @@ class DoorMachine(RuleBasedStateMachine):
             assert self.machine.wake_s >= self.now_s, "it asks to be woken in the past"
             self.now_s = self.machine.wake_s
             self._tick()
+            assert self.machine.wake_s > self.now_s, "what was due was not done"
         self.now_s = end_s
 
     @rule(delay_s=DELAY_S)
