@@ -119,7 +119,22 @@ def test_success_begins_anew() -> None:
     attempts.failed(face(1), 0)
     assert not attempts.waits(face(1), 0)
     assert attempts.waits(face(2), 0)
+    fail(attempts, None, 48)
     assert not attempts.strained
+    attempts.failed(None, 0)
+    assert attempts.strained
+
+
+def test_most_alike_face_is_meant() -> None:
+    """Where a probe is near to two faces that failed, the attempts of the nearer one count."""
+    attempts = Attempts(liveness=False)
+    fail(attempts, face(1), 5)
+    fail(attempts, face(2), 1)
+    vector: NDArray[np.float32] = np.zeros(D, np.float32)
+    vector[1], vector[2] = 0.6, 0.8
+    assert not attempts.waits(Embedding(vector, "m"), 0)
+    vector[1], vector[2] = 0.8, 0.6
+    assert attempts.waits(Embedding(vector, "m"), 0)
 
 
 def test_used_up_attempts_come_back_by_a_factor_or_an_operator() -> None:
