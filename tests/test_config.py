@@ -43,6 +43,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "inputs.debounce_s": (0.0, 0.2, True),
     **{f"outputs.{name}": (0, 1023, True) for name in ("aux", "alarm", "red", "green", "blue", "buzzer")},
     "access.two_person_s": (5.0, 120.0, True),
+    "access.factor_s": (5.0, 120.0, True),
     "attendant.ticket_s": (1.0, 600.0, True),
     "mqtt.port": (1, 65535, True),
 }
