@@ -26,7 +26,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 COMMANDS_HEAD = """## Commands
 
 Every command takes `--config FILE` (`/etc/ostiary/appliance.toml`) and `--state DIR` (`/var/lib/ostiary`), except
-`demo`. Exit codes: 0 done, 1 refused, 2 usage, 3 hardware.
+`demo` and `replay`. Exit codes: 0 done, 1 refused, 2 usage, 3 hardware.
 """
 SETTINGS_HEAD = """## Configuration: `appliance.toml`
 

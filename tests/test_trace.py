@@ -27,9 +27,10 @@ from appliance.contract import EventType, Reason
 from appliance.errors import StorageError, UsageError
 from appliance.pipeline import Step
 from appliance.pipeline.policy import Rules, decide
-from appliance.records import Actor, ActorKind, Candidate, Event, OperatingPoint, Presentation, Wait
+from appliance.records import Actor, ActorKind, AuditEvent, Candidate, Event, OperatingPoint, Presentation, Wait
 from appliance.trace.audit import replay_audit
-from appliance.trace.lines import Conditions, Judgement, Look, read_line, standing_of, subject_of
+from appliance.trace.door import DoorReplay
+from appliance.trace.lines import Conditions, Happening, Judgement, Look, read_line, standing_of, subject_of
 from appliance.trace.recorder import Trace
 from appliance.trace.replay import Outcome, TraceReplay, candidates_of, presentation_of
 from tests.pipeline.test_policy import CANDIDATE, NUMBER, visits
@@ -154,7 +155,8 @@ def test_events_are_in_it(recording: Recording, tmp_path: Path) -> None:
     event = Event(EventType.REX, MONDAY, Actor(ActorKind.DEVICE, "ostiary"), detail="secret", presentation_id="abc")
     with AuditLog(tmp_path / "audit.db", "ostiary", "front") as log:
         recording.trace.event(log.append(event))
-    (line,) = recording.lines()
+    conditions, line = recording.lines()
+    assert json.loads(conditions)["kind"] == "conditions"
     assert json.loads(line) == {
         "at": "2026-11-23T08:00:00Z",
         "kind": "event",
@@ -370,6 +372,83 @@ def test_everything_a_verdict_rests_on_is_read_back(recording: Recording) -> Non
     assert isinstance(read, Judgement)
     assert subject_of(read.person) == replace(everything, name=ADA)
     assert standing_of(read) == standing
+
+
+def happened(recording: Recording, *events: tuple[float, EventType]) -> None:
+    """Write down what the door told, so many seconds after the morning began."""
+    for after_s, kind in events:
+        event = Event(kind, MONDAY + timedelta(seconds=after_s), presentation_id="abc")
+        recording.trace.event(AuditEvent(1, "1", "ostiary", "front", event, "", ""))
+
+
+@pytest.mark.parametrize(
+    ("door", "differences"),
+    [
+        ({}, []),
+        ({"unlock_s": 8.0, "relock": "on_close"}, []),
+        ({"held_open_s": 20.0}, [("held_open_warning", "held_open_warning, held_open")]),
+        ({"held_open_s": 60.0}, [("held_open_warning", "no alarm")]),
+        ({"warning_s": 0.0}, [("held_open_warning", "no alarm")]),
+    ],
+    ids=str,
+)
+def test_the_doors_alarms_are_replayed_with_other_times(
+    recording: Recording, door: dict[str, Any], differences: list[tuple[str, str]]
+) -> None:
+    """G8: a door that stood open for 25 s, one that was forced, one that nobody entered: as with the new times."""
+    happened(
+        recording,
+        (0, EventType.STARTED),
+        (1, EventType.ACCESS_GRANTED),
+        (2, EventType.DOOR_OPENED),
+        (27, EventType.DOOR_CLOSED),
+        (60, EventType.REX),
+        (61, EventType.DOOR_OPENED),
+        (62, EventType.DOOR_CLOSED),
+        (100, EventType.DOOR_OPENED),
+        (101, EventType.DOOR_CLOSED),
+        (200, EventType.ACCESS_GRANTED),
+        (300, EventType.LOCKDOWN),
+        (301, EventType.ACCESS_GRANTED),
+        (310, EventType.LOCKDOWN_CLEARED),
+        (400, EventType.FIRE_RELEASE),
+        (410, EventType.DOOR_OPENED),
+        (600, EventType.FIRE_CLEARED),
+        (610, EventType.DOOR_CLOSED),
+    )
+    expected = [tuple(f"door_opened, then {words}" for words in difference) for difference in differences]
+    assert told(replayed(recording.lines(), under(door=door))) == expected
+
+
+def test_the_door_is_replayed_by_its_own_state_machine(recording: Recording) -> None:
+    """G8: an opening without a cause is forced, and a grant without an opening is told, as the controller would."""
+    happened(recording, (0, EventType.ACCESS_GRANTED), (60, EventType.DOOR_OPENED), (90, EventType.DOOR_CLOSED))
+    door = DoorReplay(SETTINGS.door)
+    for line in recording.lines()[1:]:
+        event = read_line(line.encode())
+        assert isinstance(event, Happening)
+        door.take(event)
+    door.end()
+    assert dict(door.alarms) == {1: ["granted_not_entered"], 2: ["forced_open"]}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([-1e4, -1.0, 0.0, 0.5, 3.0, 40.0, 1e5, 6e10]), st.sampled_from(list(EventType))),
+        max_size=30,
+    )
+)
+@trials(max_examples=100, deadline=None)
+def test_no_sequence_of_events_is_a_fault(events: list[tuple[float, EventType]]) -> None:
+    """H2: whatever is told in whatever order, years ahead and back, a replay ends, the same twice over."""
+    doors = [DoorReplay(SETTINGS.door) for _ in range(2)]
+    for at_s, kind in events:
+        at = MONDAY + timedelta(seconds=at_s)
+        for door in doors:
+            door.take(Happening(at=at, event_type=kind, reason=None, who="", visit="abc"))
+    for door in doors:
+        door.end()
+    assert doors[0].alarms == doors[1].alarms
 
 
 # What is none of a trace

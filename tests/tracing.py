@@ -17,7 +17,7 @@ from appliance.pipeline.policy import configured, decide
 from appliance.pipeline.presentation import Presentations
 from appliance.records import Candidate
 from appliance.trace.lines import Conditions
-from appliance.trace.recorder import MAX_BYTES, Trace, scored_by
+from appliance.trace.recorder import MAX_BYTES, Trace, scored_by, timed_by
 from tests.pipeline.faces import live_walk, observation
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ CONDITIONS = Conditions(
     door="front",
     cleared=False,
     settings=scored_by(SETTINGS),
+    times=timed_by(SETTINGS.door),
     model_id="test-8",
     measured=MEASURED,
     own=None,

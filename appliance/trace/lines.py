@@ -37,6 +37,7 @@ class Conditions(_Line):
     door: str
     cleared: bool  # attacks were tried on the liveness at this door, and it stood them
     settings: dict[str, str | float]  # those that scores depend on
+    times: dict[str, str | float]  # those of [door] that alarms depend on
     model_id: str  # the embedder's
     measured: Impostors | None  # its tail over whole visits
     own: Impostors | None  # the gallery's own, likewise

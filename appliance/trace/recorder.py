@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from appliance.access.subject import Subject
     from appliance.access.verdict import Judged
     from appliance.commands.options import Installation
-    from appliance.config import Settings
+    from appliance.config import DoorSettings, Settings
     from appliance.contract import Reason
     from appliance.pipeline import Step
     from appliance.records import AuditEvent, Decision, Event, Frame, OperatingPoint, Presentation, Wait
@@ -42,6 +42,7 @@ SCORED_BY = (
     "liveness.models",
     "liveness.min_face_px",
 )
+TIMED_BY = ("unlock_s", "relock", "extended_s", "held_open_s", "warning_s", "rex", "on_fire")
 
 
 class Trace:
@@ -84,6 +85,8 @@ class Trace:
 
     def event(self, sealed: AuditEvent) -> None:
         """Note an event."""
+        if self._conditions is None:
+            self._write(self._described)
         self._write(lambda: _happening(sealed.event))
 
     def _note_conditions(self, point: OperatingPoint) -> None:
@@ -133,6 +136,7 @@ def conditions_of(installation: Installation) -> Conditions:
         door=settings.device.door,
         cleared=cleared.face_only and not cleared.skipped,
         settings=scored_by(settings),
+        times=timed_by(settings.door),
         model_id=entry.model_id,
         measured=entry.measured.door,
         own=None if own is None else as_visits(own, entry.measured),
@@ -144,6 +148,11 @@ def scored_by(settings: Settings) -> dict[str, str | float]:
     sections = settings.model_dump(include={"recognition", "liveness"})
     found = {key: sections[key.partition(".")[0]][key.partition(".")[2]] for key in SCORED_BY}
     return {key: value if isinstance(value, str) else float(value) for key, value in found.items()}
+
+
+def timed_by(settings: DoorSettings) -> dict[str, str | float]:
+    """Return the settings that a door's alarms depend on, by key."""
+    return settings.model_dump(include=set(TIMED_BY))
 
 
 def threshold_of(conditions: Conditions, point: OperatingPoint) -> OperatingPoint:

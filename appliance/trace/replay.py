@@ -11,6 +11,7 @@ import numpy as np
 
 from appliance.access.judge import judge
 from appliance.access.schedule import Moment
+from appliance.config import DoorSettings
 from appliance.pipeline.matching import operating_point
 from appliance.pipeline.policy import configured, decide
 from appliance.records import (
@@ -31,10 +32,12 @@ from appliance.records import (
     Wait,
     frozen,
 )
-from appliance.trace.lines import Conditions, Judgement, Look, in_words, standing_of, subject_of
+from appliance.trace.door import DoorReplay
+from appliance.trace.lines import Conditions, Happening, Judgement, Look, in_words, standing_of, subject_of
 from appliance.trace.recorder import scored_by
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from appliance.access.rules import Rules as AccessRules
@@ -103,6 +106,8 @@ class TraceReplay:
     access: AccessRules | None
     _conditions: Conditions | None = None
     _visits: dict[str, _Visit] = field(default_factory=dict)
+    _doors: tuple[DoorReplay, DoorReplay] | None = None  # as it was, and as it would be
+    _events: list[Happening] = field(default_factory=list)
     _differences: list[Difference] = field(default_factory=list)
     _points: dict[int, OperatingPoint] = field(default_factory=dict)  # by size of the gallery
     _notes: dict[str, None] = field(default_factory=dict)
@@ -118,10 +123,15 @@ class TraceReplay:
                 self._look(line)
             case Judgement():
                 self._judge(line)
+            case Happening() if self._doors is not None:
+                self._events.append(line)
+                for door in self._doors:
+                    door.take(line)
 
     def outcome(self) -> Outcome:
         """Return what all of it came to."""
         differences = [*self._differences, *(_differing(key, visit) for key, visit in self._visits.items())]
+        differences += self._alarms()
         moved = [visit.would_be_s - visit.was_s for visit in self._visits.values() if visit.was == visit.would_be]
         return Outcome(
             tuple(sorted((one for one in differences if one is not None), key=lambda one: one.at)),
@@ -135,10 +145,15 @@ class TraceReplay:
     def _begin(self, conditions: Conditions) -> None:
         self._conditions = conditions
         self._points.clear()
+        if self._doors is None:
+            was = DoorSettings.model_validate(conditions.times)
+            self._doors = DoorReplay(was), DoorReplay(self.settings.door)
         for key, value in scored_by(self.settings).items():
-            was = conditions.settings.get(key)
-            if was != value:
-                self._notes[f"{key} was {was!r}, {value!r} is not replayed: scores are as they were recorded"] = None
+            recorded = conditions.settings.get(key)
+            if recorded != value:
+                self._notes[f"{key} was {recorded!r}, {value!r} is not replayed: scores are as they were recorded"] = (
+                    None
+                )
         if not (conditions.cleared or self._skipped):
             self._notes["a face alone opens nothing here: attacks were not tried at this door"] = None
 
@@ -168,6 +183,18 @@ class TraceReplay:
                 conditions.measured, recognition.target_fpir, size, recognition.margin, conditions.own
             )
         return self._points[size]
+
+    def _alarms(self) -> Iterator[Difference]:
+        """Give each event of the door after which other alarms would have come. The replay ends with it."""
+        if self._doors is None:
+            return
+        for door in self._doors:
+            door.end()
+        was, would_be = (door.alarms for door in self._doors)
+        for number, event in enumerate(self._events, start=1):
+            if was[number] != would_be[number]:
+                told = (", ".join(alarms[number]) or "no alarm" for alarms in (was, would_be))
+                yield Difference(event.at, event.visit, "", *(f"{event.event_type}, then {words}" for words in told))
 
     def _judge(self, line: Judgement) -> None:
         if self.access is None:

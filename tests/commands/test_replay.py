@@ -184,7 +184,7 @@ def test_a_running_reader_writes_a_trace_that_replays_to_the_same(tmp_path: Path
     assert f"{written} takes down scores and ids of people" in done.stderr
     kinds = {json.loads(line)["kind"] for line in written.read_text().splitlines()}
     assert kinds == {"conditions", "look", "event"}
-    started = json.loads(written.read_text().splitlines()[0])
+    started = json.loads(written.read_text().splitlines()[1])
     assert (started["event_type"], datetime.fromisoformat(started["at"]).tzinfo) == ("started", UTC)
     code, said = replay(written, SKIPPED)
     assert (code, said.splitlines()[-1].rpartition(": ")[2]) == (0, "0 would differ")
