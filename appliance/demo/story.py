@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from appliance.contract import EventType, Reason
+from appliance.doorway import unmarked
 from appliance.drivers.scene import Visit
 from appliance.errors import RefusedError
 
@@ -39,7 +40,11 @@ class Watcher:
         """Print the event as one line and keep it."""
         event = sealed.event
         reason = event.reason.value if event.reason else ""
-        took = f"{event.decision_ms:.0f} ms, {event.frames} frames" if event.decision_ms is not None else event.detail
+        took = (
+            f"{event.decision_ms:.0f} ms, {event.frames} frames"
+            if event.decision_ms is not None
+            else unmarked(event.detail)
+        )
         colour = {EventType.ACCESS_GRANTED: "green", EventType.DOOR_UNLOCKED: "green"}.get(event.event_type, "")
         colour = "red" if event.event_type in {EventType.SPOOF_SUSPECTED, EventType.ACCESS_DENIED} else colour
         self.say(f"{event.event_type.value:20} {reason:20} {took}", colour)
