@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from appliance.access.schedule import instant
 from appliance.audit import AuditLog
 from appliance.clients import own_key
 from appliance.commands.options import Installation, with_installation
@@ -41,16 +42,6 @@ class _Lifetime(click.ParamType[timedelta]):
         return int(told[1]) * _UNITS[told[2]]
 
 
-class _Instant(click.ParamType[datetime]):
-    name = "TIME"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            return datetime.fromisoformat(str(value)).astimezone(UTC)  # without a zone, the machine's own is meant
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is not a time such as 2027-03-01T08:00", param, ctx)
-
-
 @click.group("pass")
 def passes() -> None:
     """Issue passes that people show to the camera besides their face, list and revoke them."""
@@ -59,7 +50,7 @@ def passes() -> None:
 @passes.command()
 @click.argument("name_or_id")
 @click.option("--for", "lifetime", type=_Lifetime(), default="8h", show_default=True, help="Such as 30m, 8h or 31d.")
-@click.option("--from", "start", type=_Instant(), help="When it begins, such as 2027-03-01T08:00; default is now.")
+@click.option("--from", "start", help="When it begins, such as 2027-03-01T08:00; default is now.")
 @click.option("--uses", type=click.IntRange(1), default=1, show_default=True, help="How often it serves; at most 20.")
 @click.option("--png", type=click.Path(path_type=Path), help="Write the code to this new file too.")
 @with_installation
@@ -68,13 +59,14 @@ def issue(
     name_or_id: str,
     *,
     lifetime: timedelta,
-    start: datetime | None,
+    start: str | None,
     uses: int,
     png: Path | None,
 ) -> None:
     """Make a pass for one enrolled person, and print its code."""
     from appliance.drivers.qr import modules  # noqa: PLC0415  listing passes must not load the image library
 
+    begins = _begins(start, installation)
     device = installation.settings.device
     key = own_key(installation.device_key_file)
     with Gallery(installation.gallery_file) as gallery:
@@ -87,7 +79,7 @@ def issue(
             key,
             device_id=device.id,
             door=device.door,
-            not_before=start or datetime.now(UTC),
+            not_before=begins,
             lifetime=lifetime,
             uses=uses,
         )
@@ -121,6 +113,17 @@ def revoke(installation: Installation, pass_id: str) -> None:
     with PassBook(installation.gallery_file) as book, AuditLog(installation.audit_file, device.id, device.door) as log:
         revoke_pass(book, log, pass_id)
     click.echo(f"revoked {pass_id}")
+
+
+def _begins(start: str | None, installation: Installation) -> datetime:
+    """Return the moment, by the zone of the access rules or else the machine's own. Raises UsageError."""
+    if start is None:
+        return datetime.now(UTC)
+    rules = installation.open_rules().rules
+    try:
+        return instant(start, rules.time_zone if rules is not None else None)
+    except ValueError as fault:
+        raise UsageError(f"--from is {start!r}; {fault}") from fault
 
 
 def _hours(one: Pass) -> str:

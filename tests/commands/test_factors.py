@@ -140,7 +140,7 @@ def test_a_pass_is_printed_written_listed_and_revoked(state: Path, tmp_path: Pat
 
 
 def test_a_pass_may_begin_later(state: Path) -> None:
-    """--from gives the hour by the zone it names, or by the machine's own."""
+    """--from gives the hour by the offset it names, or by the machine's own zone, or that of the access rules."""
     for start, begins in (
         ("2099-03-01T08:00+02:00", datetime(2099, 3, 1, 6, tzinfo=UTC)),
         ("2099-03-01T08:00", datetime(2099, 3, 1, 8).astimezone()),
@@ -148,6 +148,13 @@ def test_a_pass_may_begin_later(state: Path) -> None:
         assert ostiary(state, "pass", "issue", "Ada", "--from", start)[0] == 0
         with PassBook(state / "gallery.db") as book:
             assert begins.timestamp() in {one.not_before for one in book.passes()}
+    (state / "appliance.toml").write_text("")
+    (state / "access.toml").write_text('time_zone = "Asia/Kathmandu"\n')
+    settings = str(state / "appliance.toml")
+    assert ostiary(state, "pass", "issue", "Ada", "--from", "2099-06-01T08:00", "--config", settings)[0] == 0
+    with PassBook(state / "gallery.db") as book:
+        begins = datetime(2099, 6, 1, 2, 15, tzinfo=UTC)
+        assert begins.timestamp() in {one.not_before for one in book.passes()}
 
 
 @pytest.mark.parametrize(
@@ -159,12 +166,13 @@ def test_a_pass_may_begin_later(state: Path) -> None:
         (["Ada", "--for", "999999d"], 1),
         (["Ada", "--uses", "21"], 1),
         (["Ada", "--from", "2200-01-01"], 1),
-        (["Ada", "--from", "1950-01-01"], 1),
         (["Ada", "--uses", "0"], 2),
         (["Ada", "--for", "8"], 2),
         (["Ada", "--for", "-8h"], 2),
         (["Ada", "--for", "8h; reboot"], 2),
         (["Ada", "--from", "tomorrow"], 2),
+        (["Ada", "--from", "1950-01-01"], 2),
+        (["Ada", "--from", "2027-03-01T23:59:60"], 2),
         (["Ada", "--from", "0001-01-01"], 2),
     ],
 )
