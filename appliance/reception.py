@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from appliance.access.subject import Factor
+from appliance.asking import Asked, Asking, recognised
 from appliance.attendant import Approved, Denied, Desk, LivenessWord, Ticket
 from appliance.attendant import Refused as NoEffect
 from appliance.contract import EventType, Hint, Reason
@@ -33,12 +34,9 @@ if TYPE_CHECKING:
     from appliance.config import Settings
     from appliance.pipeline import Step
     from appliance.records import Embedding, Grade
-    from appliance.second_factor import FactorDesk, Shown
 
 LEFT_S = 1.0  # a face that is away for so long has left
 OFFER_S = 120.0  # how long an approved visitor can still be enrolled from what the camera saw
-MAX_ASKED = 2  # people whom one face may be, and whose PIN one entry is compared with: each takes a tenth of a second
-CODES_EVERY_S = 0.2
 NEAR_MISS = 0.12  # cosine under the threshold down to which a ticket names candidates: a stranger gets no name
 
 
@@ -64,17 +62,6 @@ class _Settled:
     seen_at_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """The visit that is asked for a second factor, as it was seen last."""
-
-    step: Step
-    visit: Presentation
-    refer: Refer  # to a human, when nothing is shown
-    point: OperatingPoint
-    shown: Shown | None = None  # and now to be seen once more
-
-
 class Reception:
     """Turns decisions into events, pulses and tickets. Belongs to the loop's thread.
 
@@ -86,28 +73,25 @@ class Reception:
         settings: Settings,
         clerk: Clerk,
         admission: Admission,
-        factors: FactorDesk,
+        asking: Asking,
         *,
         outbox: Outbox,
         picture: Callable[[Step], bytes],
-        codes: Callable[[Step], tuple[str, ...]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._clerk = clerk
         self._admission = admission
         self._outbox = outbox
-        self._factors = factors
+        self._asking = asking
+        asking.refer = self._refer
         self._picture = picture
-        self._codes = codes
         self._clock = clock
         self._desk = Desk(settings.attendant.ticket_s)
         self._settled: _Settled | None = None
         self._present: Presentation | None = None
         self._offers: dict[str, tuple[float, list[tuple[Embedding, Grade]]]] = {}  # by ticket id; memory only
         self._point: OperatingPoint | None = None  # of the newest frame
-        self._asked: _Asked | None = None
-        self._codes_s = -math.inf  # when codes were last looked for
 
     @property
     def hint(self) -> Hint | None:
@@ -123,8 +107,8 @@ class Reception:
             self._admission.hint = None
             return
         self._admission.tailgating.see(visit)
-        if self._asked is not None and self._asked.visit.presentation_id == visit.presentation_id:
-            self._wait_for_factor(replace(self._asked, step=step, visit=visit))
+        if self._asking.of(visit):
+            self._asking.see(step, visit)
         elif self._is_settled(visit):
             self._admission.hint = None
         elif isinstance(step.decision, Wait):
@@ -134,7 +118,7 @@ class Reception:
             self._decide(step, visit, point)
 
     def _decide(self, step: Step, visit: Presentation, point: OperatingPoint) -> None:
-        paused = self._admission.paused(visit, recognised=_recognised(step) is not None)
+        paused = self._admission.paused(visit, recognised=recognised(step) is not None)
         if paused is not None:
             self._admission.deny(visit, paused, point)
             return
@@ -146,7 +130,7 @@ class Reception:
             case Refer(reason=Reason.SECOND_FACTOR_REQUIRED):
                 self._admit(step, visit, step.candidates[0].person_id, point, "a face alone does not open this door")
             case Refer(reason=Reason.AMBIGUOUS_MATCH) as refer:
-                self._ask(_Asked(step, visit, refer, point), frozenset(Factor))
+                self._asking.ask(Asked(step, visit, refer, point), frozenset(Factor))
             case Refer() as refer:
                 self._refer(step, visit, refer, point)
 
@@ -156,8 +140,7 @@ class Reception:
         self._offers = {key: offer for key, offer in self._offers.items() if now_s < offer[0]}
         for ticket in self._desk.expire(now_s):
             self._expired(ticket)
-        if self._asked is not None and not now_s < self._factor_until_s():
-            self._no_factor(self._asked)
+        self._asking.tick(present=self._in_sight())
         follower = self._admission.tailgating.due(now_s)
         if follower is not None and self._point is not None:
             self._clerk.visit(EventType.TAILGATING_SUSPECTED, Reason.MULTIPLE_FACES, follower, self._point)
@@ -167,18 +150,7 @@ class Reception:
 
         It counts only while the visitor who is asked for it is before the camera, and is in no log.
         """
-        asked = self._asked
-        if asked is None or asked.shown is not None or self._in_sight() != asked.visit.presentation_id:
-            return "nobody_asked"
-        paused = self._admission.paused(asked.visit, recognised=True)
-        if paused is not None:
-            return paused.value
-        shown = self._factors.pin(text)
-        if shown is None:
-            self._admission.deny(asked.visit, Reason.WRONG_PIN, asked.point)
-            return Reason.WRONG_PIN.value
-        self._prove(replace(asked, shown=shown))
-        return ""
+        return self._asking.enter_pin(text, present=self._in_sight())
 
     def close(self) -> None:
         """Close every open ticket: silence is a refusal, also at the end."""
@@ -232,64 +204,7 @@ class Reception:
     def _admit(self, step: Step, visit: Presentation, person_id: str, point: OperatingPoint, doubt: str = "") -> None:
         needed = self._admission.admit(visit, person_id, point, doubt=doubt)
         if needed is not None:
-            self._ask(_Asked(step, visit, Refer(Reason.SECOND_FACTOR_REQUIRED), point), needed.kinds)
-
-    def _ask(self, asked: _Asked, kinds: frozenset[Factor]) -> None:
-        """Ask for something besides the face where one of these people has it; else a human is asked."""
-        found = [one.person_id for one in asked.step.candidates if one.similarity >= asked.point.threshold]
-        now_s = self._clock()
-        if not self._factors.ask(asked.visit.presentation_id, found[:MAX_ASKED], kinds, now_s):
-            self._refer(asked.step, asked.visit, asked.refer, asked.point)
-            return
-        self._asked = asked
-        self._admission.ask(Hint.SECOND_FACTOR)
-
-    def _wait_for_factor(self, asked: _Asked) -> None:
-        """Keep the newest of who is asked; what is seen of them still counts, and so does a pass they show."""
-        self._asked, self._admission.hint = asked, Hint.SECOND_FACTOR
-        if isinstance(asked.step.decision, Deny):
-            self._end_asking()
-            self._admission.deny(asked.visit, asked.step.decision.reason, asked.point)
-            return
-        if asked.shown is None:
-            asked = replace(asked, shown=self._pass_in_view(asked.step))
-        if asked.shown is not None:
-            self._prove(asked)
-
-    def _pass_in_view(self, step: Step) -> Shown | None:
-        now_s = self._clock()
-        if now_s < self._codes_s + CODES_EVERY_S:
-            return None
-        self._codes_s = now_s
-        return next((found for found in map(self._factors.code, self._codes(step)) if found is not None), None)
-
-    def _prove(self, asked: _Asked) -> None:
-        """Let in whoever has shown a factor, once they are seen to be that person and alive in this very moment.
-
-        Who looks down at the keys is waited for: until then nothing opens.
-        """
-        self._asked = asked
-        if asked.shown is None or not _may_be(asked.step, asked.shown.person_id, asked.point):
-            return
-        self._end_asking()
-        needed = self._admission.admit(asked.visit, asked.shown.person_id, asked.point, asked.shown)
-        if needed is not None:  # of another kind
-            self._refer(asked.step, asked.visit, asked.refer, asked.point)
-
-    def _no_factor(self, asked: _Asked) -> None:
-        """Ask a human about a visitor who has shown nothing, if they are still there."""
-        self._end_asking()
-        if self._in_sight() == asked.visit.presentation_id:
-            self._refer(asked.step, asked.visit, asked.refer, asked.point)
-        else:
-            self._admission.deny(asked.visit, Reason.SECOND_FACTOR_REQUIRED, asked.point)
-
-    def _end_asking(self) -> None:
-        self._asked = None
-        self._factors.forget()
-
-    def _factor_until_s(self) -> float:
-        return self._factors.awaited.until_s if self._factors.awaited is not None else -math.inf
+            self._asking.ask(Asked(step, visit, Refer(Reason.SECOND_FACTOR_REQUIRED), point), needed.kinds)
 
     def _refer(self, step: Step, visit: Presentation, refer: Refer, point: OperatingPoint) -> None:
         named = [one.person_id for one in step.candidates if one.similarity >= point.threshold - NEAR_MISS]
@@ -342,23 +257,6 @@ class Reception:
         """Return the visit whose face was seen within the freshness deadline; None for nobody."""
         present = self._present
         return present.presentation_id if present is not None and self._admission.is_fresh(present) else None
-
-
-def _recognised(step: Step) -> str | None:
-    """Return whom the policy takes this visitor for, alive and sure of it; None for nobody."""
-    match step.decision:
-        case Grant(person_id=person_id):
-            return person_id
-        case Refer(reason=Reason.SECOND_FACTOR_REQUIRED):
-            return step.candidates[0].person_id
-    return None
-
-
-def _may_be(step: Step, person_id: str, point: OperatingPoint) -> bool:
-    """Tell whether this frame, too, leaves nothing against it that this person stands there, alive."""
-    if step.decision == Refer(Reason.AMBIGUOUS_MATCH):
-        return any(one.person_id == person_id and one.similarity >= point.threshold for one in step.candidates)
-    return _recognised(step) == person_id
 
 
 def _alike(one: Embedding | None, other: Embedding | None) -> bool:

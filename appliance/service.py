@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.access_desk import AccessDesk
 from appliance.admission import Admission
+from appliance.asking import Asking
 from appliance.audit import AuditLog, as_payload
 from appliance.capture import Capture
 from appliance.clerk import Clerk
@@ -124,10 +125,9 @@ class Service:
             self.settings,
             clerk,
             self._admission,
-            self._access.factors,
+            Asking(self._admission, self._access.factors, _codes, self._now),
             outbox=self._switchboard,
             picture=lambda step: encode_jpeg(visitor(step)),
-            codes=_codes,
             clock=self._now,
         )
         standard = Standard(self._stages.measured.impostors, self.settings.recognition.target_fpir)

@@ -15,6 +15,7 @@ from appliance.access.ledger import Ledger
 from appliance.access.rules_file import RulesFile
 from appliance.access.schedule import Moment
 from appliance.admission import Admission
+from appliance.asking import Asking
 from appliance.audit import AuditLog
 from appliance.clerk import Clerk
 from appliance.config import Settings
@@ -114,14 +115,14 @@ class Stand:
         clerk = Clerk(Journal(audit, (self.hear,)), lambda: self.now_s, of_recording=False)
         self.admission = Admission(self.settings, clerk, self.door, access, lambda: self.now_s)
         passes = PassDesk(self.key.public_key(), "ostiary", "front", self.book, self.ledger)
+        factors = FactorDesk(self.gallery, self.book, passes, self.settings.access.factor_s, unix_now=NOON.timestamp)
         self.reception = Reception(
             self.settings,
             clerk,
             self.admission,
-            FactorDesk(self.gallery, self.book, passes, self.settings.access.factor_s, unix_now=NOON.timestamp),
+            Asking(self.admission, factors, lambda _step: self.codes, lambda: self.now_s),
             outbox=self,
             picture=lambda _step: b"jpeg",
-            codes=lambda _step: self.codes,
             clock=lambda: self.now_s,
         )
 
