@@ -196,6 +196,18 @@ def passes(draws: int) -> None:
     bench.run(draws)
 
 
+@root.command()
+@click.option("--moments", "moments_", type=click.IntRange(0), default=0, help="Faults at random moments of a pulse.")
+@click.option("--latency", "latency_", type=click.IntRange(0), default=0, help="Edges and pulses timed, of each.")
+@click.option("--schedules", "schedules_", type=click.IntRange(0), default=0, help="Random schedules; a 40th for real.")
+@click.option("--doors", type=click.IntRange(1, 16), default=4, show_default=True, help="Controllers at the same time.")
+def door(**plan: int) -> None:
+    """Break a door's reader, controller and guardian while it is unlocked, time its lock, and try its limits."""
+    from . import door as bench  # noqa: PLC0415
+
+    bench.run(**plan)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when measured; else say why in one line and return 2 for a wrong path, file or option, 3 for a model."""
     try:

@@ -392,6 +392,21 @@ def test_exits_in_a_chain_have_a_limit() -> None:
     assert door.released(), "the way out needs no rest"
 
 
+def test_exit_during_an_entry_is_of_the_same_piece() -> None:
+    """G5: whoever leaves as an entry ends, or enters as an exit ends, does not start the 30 s anew."""
+    door = Door(Input.REX)
+    door.pulse(30.0)
+    door.wait(29)
+    door.press()
+    assert door.state.until_s == START_S + MAX_UNLOCKED_S
+    door.wait(31)
+    began_s = door.now_s
+    door.press()
+    door.wait(4)
+    door.pulse(30.0)
+    assert door.state.until_s == began_s + MAX_UNLOCKED_S
+
+
 def test_exit_outlives_the_reader() -> None:
     """A reader that dies takes its own grant along and not the exit that somebody inside asked for."""
     door = Door(Input.REX)

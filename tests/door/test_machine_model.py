@@ -86,7 +86,7 @@ class DoorMachine(RuleBasedStateMachine):
     """Drives a Machine by anything at all, beside a model of what may be and of what has to be told."""
 
     @initialize(
-        contact=st.booleans(),
+        contact=st.sampled_from([True, True, True, False]),
         relock=st.sampled_from(["timeout", "on_open", "on_close"]),
         rex=st.sampled_from(["push", "non_push"]),
         on_fire=st.sampled_from(["release", "keep_locked"]),
@@ -309,7 +309,27 @@ class DoorMachine(RuleBasedStateMachine):
         self.causes.drop(*ON_THE_READERS_WORD)
         self._follow()
 
-    @rule(input_=st.sampled_from([Input.CONTACT, Input.CONTACT, Input.REX, Input.FIRE, Input.TAMPER]), on=st.booleans())
+    @rule(gaps_s=st.lists(st.one_of(st.floats(0.01, 0.6), st.floats(1, 60)), min_size=1, max_size=5))
+    def swing(self, gaps_s: list[float]) -> None:
+        """Move the leaf back and forth."""
+        for gap_s in gaps_s:
+            self.sense(Input.CONTACT, on=not self.levels.get(Input.CONTACT))
+            self.wait(gap_s)
+
+    @rule()
+    def acknowledge(self) -> None:
+        """Look at a forced opening."""
+        self.release("forced")
+
+    @rule(by=st.sampled_from(["p1", "p2"]), extended=st.booleans(), gaps_s=st.tuples(st.floats(0, 7), st.floats(0, 50)))
+    def visit(self, by: str, *, extended: bool, gaps_s: tuple[float, float]) -> None:
+        """Be let in, and perhaps pass."""
+        self.enter(for_s=5.0, ahead_s=1.0, by=by, extended=extended, bypass=False, cause=Cause.PULSE)
+        for gap_s in gaps_s:
+            self.be_read(round(2 * gap_s))
+            self.sense(Input.CONTACT, on=not self.levels.get(Input.CONTACT))
+
+    @rule(input_=st.sampled_from([Input.CONTACT, Input.REX, Input.FIRE, Input.TAMPER]), on=st.booleans())
     def sense(self, input_: Input, *, on: bool) -> None:
         """Change an input, or say again how it is."""
         if input_ not in self.levels:
@@ -388,6 +408,17 @@ class DoorMachine(RuleBasedStateMachine):
         for _ in range(beats):
             self.wait(0.5)
             self.hear()
+
+    @rule(steps=st.lists(st.tuples(st.booleans(), st.integers(1, 8)), min_size=2, max_size=10))
+    def insist(self, steps: list[tuple[bool, int]]) -> None:
+        """Let people come and go one upon another, while the reader is there."""
+        for entering, gap_s in steps:
+            if entering:
+                self.enter(for_s=9.0, ahead_s=1.0, by="p1", extended=False, bypass=False, cause=Cause.PULSE)
+            else:
+                self.sense(Input.REX, on=True)
+                self.sense(Input.REX, on=False)
+            self.be_read(2 * gap_s)
 
     @rule(delay_s=DELAY_S, found=st.fixed_dictionaries({}, optional={line: st.booleans() for line in Input}))
     def restart(self, delay_s: float, found: dict[Input, bool]) -> None:
