@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import click
 from appliance.access.schedule import instant
 from appliance.audit import AuditLog
 from appliance.clients import own_key
-from appliance.commands.options import Installation, with_installation
+from appliance.commands.options import Installation, duration, with_installation
 from appliance.errors import RefusedError, UsageError
 from appliance.people.enrolment import only_one
 from appliance.people.factors import issue_pass, revoke_pass
@@ -26,20 +25,8 @@ if TYPE_CHECKING:
 
     from appliance.access.passes import Pass
 
-_LIFETIME = re.compile(r"([0-9]{1,6})([mhd])")
-_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _PNG_SCALE = 8  # pixels a module: 424 a side
 _HALVES = {(False, False): " ", (True, False): "\u2580", (False, True): "\u2584", (True, True): "\u2588"}
-
-
-class _Lifetime(click.ParamType[timedelta]):
-    name = "TIME"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        told = _LIFETIME.fullmatch(str(value))
-        if told is None:
-            self.fail(f"{value!r} is not a time such as 30m, 8h or 2d", param, ctx)
-        return int(told[1]) * _UNITS[told[2]]
 
 
 @click.group("pass")
@@ -49,7 +36,7 @@ def passes() -> None:
 
 @passes.command()
 @click.argument("name_or_id")
-@click.option("--for", "lifetime", type=_Lifetime(), default="8h", show_default=True, help="Such as 30m, 8h or 31d.")
+@click.option("--for", "for_s", type=duration, default="8h", show_default=True, help="Such as 30m, 8h or 31d.")
 @click.option("--from", "start", help="When it begins, such as 2027-03-01T08:00; default is now.")
 @click.option("--uses", type=click.IntRange(1), default=1, show_default=True, help="How often it serves; at most 20.")
 @click.option("--png", type=click.Path(path_type=Path), help="Write the code to this new file too.")
@@ -58,7 +45,7 @@ def issue(
     installation: Installation,
     name_or_id: str,
     *,
-    lifetime: timedelta,
+    for_s: float,
     start: str | None,
     uses: int,
     png: Path | None,
@@ -80,7 +67,7 @@ def issue(
             device_id=device.id,
             door=device.door,
             not_before=begins,
-            lifetime=lifetime,
+            lifetime=timedelta(seconds=for_s),
             uses=uses,
         )
     code = modules(text)
