@@ -7,7 +7,7 @@ controller share and which no step of the wall clock moves.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,6 @@ class _Opening:
     by: str
     since_s: float
     until_s: float
-    extended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +138,6 @@ class Lock:
     def released(self) -> bool:
         """Whether the line should be energised."""
         return self.standing or self._entry is not None or self._exit is not None
-
-    @property
-    def extended(self) -> bool:
-        """Whether the present opening is for somebody who needs more time."""
-        return self._entry is not None and self._entry.extended
 
     @property
     def by(self) -> str:
@@ -224,8 +218,7 @@ class Lock:
     def enter(self, pulse: Pulse, now_s: float) -> None:
         """Release or extend for `pulse.for_s`, clamped to 0.5..30 s; 30 s in one piece at most."""
         self.hear(now_s)
-        by, extended = pulse.presentation_id, pulse.extended
-        self._entry = replace(self._moment(self._entry, by, pulse.for_s, now_s), extended=extended or self.extended)
+        self._entry = self._moment(self._entry, pulse.presentation_id, pulse.for_s, now_s)
 
     def leave(self, for_s: float, now_s: float) -> None:
         """Release for somebody inside, as `enter` does, on nobody's word."""

@@ -7,7 +7,7 @@ tells; here they are put together, with fire, tamper and the lock's own bond. do
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appliance.contract import EventType
@@ -140,10 +140,10 @@ class Machine:
         refusal = _out_of_time(pulse, now_s) or self._overruled(bypass=pulse.bypass) or self._resting(now_s)
         if refusal is not None:
             return refusal
-        more_s = self._settings.extended_s if pulse.extended else 0.0
-        self._lock.enter(replace(pulse, for_s=pulse.for_s + more_s), now_s)
+        self._lock.enter(pulse, now_s)
         self._settle(cause, now_s, pulse.presentation_id)
         if not self._lock.standing:
+            more_s = self._settings.extended_s if pulse.extended else 0.0
             self._note(self._leaf.expect(pulse.presentation_id, now_s, more_s=more_s), Cause.NONE, now_s)
         return None
 

@@ -183,7 +183,7 @@ class DoorMachine(RuleBasedStateMachine):
         assert (refusal is None) is (honest and allowed and not self._rests())
         if refusal is None:
             self.causes.heard_s = self.now_s
-            self.causes.moment("entry", for_s + EXTENDED_S * extended, self.now_s)
+            self.causes.moment("entry", for_s, self.now_s)
             if not self.causes.standing and Input.CONTACT in self.levels:
                 self._expect(by, EXTENDED_S * extended)
         self._follow()

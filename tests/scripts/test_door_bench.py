@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def test_door_ends_with_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
-    """Faults at random moments and random schedules end with the worst case and how many were beyond what is allowed."""
+    """Faults at random moments and random schedules end with their worst case and how many were beyond their bound."""
     assert main(["door", "--moments", "3", "--schedules", "20", "--doors", "1"]) == 0
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert line["bench"] == "door"
