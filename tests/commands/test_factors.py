@@ -167,7 +167,7 @@ def test_a_pass_may_begin_later(state: Path) -> None:
         (["Ada", "--uses", "21"], 1),
         (["Ada", "--from", "2200-01-01"], 1),
         (["Ada", "--uses", "0"], 2),
-        (["Ada", "--for", "8"], 2),
+        (["Ada", "--for", "8x"], 2),
         (["Ada", "--for", "-8h"], 2),
         (["Ada", "--for", "8h; reboot"], 2),
         (["Ada", "--from", "tomorrow"], 2),
