@@ -165,8 +165,8 @@ def test_a_role_has_its_verbs_and_no_other() -> None:
             place = topic("front", Topic.CMD, verb)
             fault = why(envelope(verb=verb, topic=place), topic=place, keys=keys)
             assert fault is (None if role in roles else Fault.VERB_NOT_ALLOWED)
-    place = topic("front", Topic.CMD, "unlock")
-    assert why(envelope(verb="unlock", topic=place), topic=place) is Fault.VERB_NOT_ALLOWED
+    place = topic("front", Topic.CMD, "unbolt")
+    assert why(envelope(verb="unbolt", topic=place), topic=place) is Fault.VERB_NOT_ALLOWED
 
 
 def test_a_refusal_of_a_true_envelope_says_so() -> None:
