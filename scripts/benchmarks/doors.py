@@ -141,6 +141,18 @@ def pulse_line(for_s: float) -> bytes:
 
 
 @contextlib.contextmanager
+def same_priority() -> Iterator[None]:
+    """Run at the controller's priority: what waits for a core must not be the instrument."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, before)
+
+
+@contextlib.contextmanager
 def busy_cores() -> Iterator[None]:
     """Keep every core busy at priority 0 with a loop of its own."""
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
