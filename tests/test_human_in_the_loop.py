@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import queue
 import threading
 import time
@@ -14,8 +15,9 @@ from appliance.attendant_client import AttendantClient
 from appliance.clients import Registry, new_key, read_key
 from appliance.commands.options import Installation
 from appliance.config import AttendantSettings, DeviceSettings, DoorSettings, LivenessSettings, Settings
-from appliance.contract import EventType, Reason, Role
+from appliance.contract import EventType, Reason, Role, Topic, topic
 from appliance.door.child import simulated_controller
+from appliance.drivers.mqtt import Connection, Incoming
 from appliance.drivers.scene import Scene, Visit
 from appliance.drivers.simulated import Script, SimulatedCamera
 from appliance.drivers.simulated_door import SimulatedDoorObserver
@@ -201,3 +203,25 @@ def test_status_tells_health_to_every_role(door: Door) -> None:
     reply = door.client.send("status", {})
     assert reply.ok
     assert reply.result["controller"] == "ok"
+
+
+def test_an_operators_signed_order_moves_the_door(door: Door) -> None:
+    """D3, G12: a signed unlock holds the door over a real broker, a lockdown ends it, and what is retained says so."""
+    heard: queue.Queue[Incoming] = queue.Queue()
+    settings, device_id = door.installation.settings.mqtt, door.installation.settings.device.id
+    watcher = Connection(settings, "watcher", [topic(device_id, Topic.DOOR_STATE)], heard.put)
+    with contextlib.closing(watcher):
+        watcher.start()
+        watcher.check(PATIENCE_S)
+        reply = door.client.send("unlock", {"for_s": 60})
+        assert reply.ok, reply.error
+        door.expect(EventType.DOOR_UNLOCKED)
+        assert door.client.send("lockdown", {}).ok
+        door.expect(EventType.LOCKDOWN)
+        refused = door.client.send("open", {})
+        assert "a lockdown rules this door" in refused.error
+        end_s, state = time.monotonic() + PATIENCE_S, dict[str, object]()
+        while state.get("phase") != "LOCKDOWN":
+            state = json.loads(heard.get(timeout=max(0.01, end_s - time.monotonic())).payload)
+    assert state["mode"] == "EMERGENCY"
+    assert door.levels() == [0, 1, 0]
