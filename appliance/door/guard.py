@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 from appliance.door import guardian
 from appliance.errors import DoorError
@@ -52,7 +53,9 @@ class Guard:
 
     def arm(self, until_s: float) -> None:
         """Have this process killed if it is not heard again by `until_s` plus 50 ms."""
-        self._say(until_s, _CONFIRM_S)
+        # Waiting for longer than that would itself hold the line past its limit.
+        left_s = max(guardian.GRACE_S, until_s - time.monotonic())
+        self._say(until_s, min(_CONFIRM_S, left_s))
 
     def disarm(self) -> None:
         """Say that the line is locked."""

@@ -114,6 +114,19 @@ def test_a_hung_guardian_unlocks_nothing(state: Path) -> None:
         link.close()
 
 
+def test_a_guardian_that_hangs_near_the_end_holds_nothing_past_it(state: Path) -> None:
+    """G4: waiting for a hung guardian's word does not hold the line past the pulse's limit by more than 100 ms."""
+    with RunningController(state) as controller:
+        link = controller.link()
+        limit_s = link.pulse(pulse(0.6)).until_s
+        assert limit_s is not None
+        time.sleep(max(0.0, limit_s - 0.12 - time.monotonic()))
+        os.kill(controller.guardian, signal.SIGSTOP)
+        assert controller.low_at_s(within_s=2) <= limit_s + SLACK_S
+        controller.process.wait(5)
+        link.close()
+
+
 def test_a_jammed_lock_refuses_the_pulse(state: Path) -> None:
     """A line that cannot be driven refuses the pulse, and serves again once it can."""
     with RunningController(state) as controller:
