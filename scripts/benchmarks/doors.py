@@ -89,7 +89,8 @@ class Door:
     def reader(self, for_s: float) -> subprocess.Popen[bytes]:
         """Return a reader that has just unlocked for so long, and beats."""
         command = [sys.executable, "-I", "-S", "-c", _READER, str(self.socket), pulse_line(for_s).decode().strip()]
-        reader = subprocess.Popen(command, stdout=subprocess.PIPE)
+        # When its controller is killed it ends too, and need not say so.
+        reader = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         if reader.stdout is None or reader.stdout.readline() != b"unlocked\n":
             raise DoorError("the reader could not unlock")
         return reader
