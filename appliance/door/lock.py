@@ -96,7 +96,6 @@ class Ended:
 
     by: str
     cause: Cause
-    grant: bool = False  # whether it was a grant's or an operator's opening
 
 
 class Lock:
@@ -182,7 +181,7 @@ class Lock:
         """End what is over; this way round everywhere, NaN ends it."""
         ended = []
         if self._entry is not None and not now_s < self._entry.until_s:
-            ended.append(Ended(self._entry.by, Cause.TIMEOUT, grant=True))
+            ended.append(Ended(self._entry.by, Cause.TIMEOUT))
             self._entry = None
         if self._exit is not None and not now_s < self._exit.until_s:
             ended.append(Ended(self._exit.by, Cause.TIMEOUT))

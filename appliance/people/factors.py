@@ -11,6 +11,7 @@ from appliance.contract import EventType
 from appliance.errors import RefusedError
 from appliance.people.enrolment import CLI, only_one
 from appliance.people.recorded import EventSink, recorded
+from appliance.people.rights import subject_of
 from appliance.records import Actor, Event
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from appliance.access.subject import Subject
     from appliance.people.gallery import Gallery, Person
     from appliance.people.passes import PassBook
 
@@ -39,7 +39,7 @@ def set_pin(
     the two would be the same; StorageError where nothing was changed.
     """
     person = only_one(gallery, name_or_id)
-    known = _subject(gallery, person)
+    known = subject_of(gallery, person.person_id)
     if duress and not known.pin_hash:
         raise RefusedError(f"{person.person_id} has no PIN yet; a duress PIN stands beside one")
     made = hash_pin(pin)
@@ -61,7 +61,7 @@ def remove_pin(
 ) -> Person:
     """Take the person's PIN and duress PIN away, or with `duress` that one alone. Raises as `set_pin`."""
     person = only_one(gallery, name_or_id)
-    hashes = (_subject(gallery, person).pin_hash, "") if duress else ("", "")
+    hashes = (subject_of(gallery, person.person_id).pin_hash, "") if duress else ("", "")
     # Nothing that can be read says who has a duress PIN.
     what = "PIN changed" if duress else "PIN removed"
     _write(gallery, audit, person, hashes, _updated(f"person {person.person_id}, {what}", actor, method))
@@ -118,13 +118,6 @@ def revoke_pass(book: PassBook, audit: EventSink, pass_id: str, *, actor: Actor 
         return _updated(f"person {gone.person_id}, pass {gone.pass_id} revoked", actor, method)
 
     return recorded(book, audit, lambda: book.remove(pass_id), say, "no pass was revoked")
-
-
-def _subject(gallery: Gallery, person: Person) -> Subject:
-    known = gallery.subject(person.person_id)
-    if known is None:  # erased a moment ago by another process
-        raise RefusedError(f"nobody is enrolled under the id {person.person_id}")
-    return known
 
 
 def _write(gallery: Gallery, audit: EventSink, person: Person, hashes: tuple[str, str], event: Event) -> None:
