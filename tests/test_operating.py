@@ -284,7 +284,7 @@ def test_explain_says_who_gets_in_and_why(tmp_path: Path) -> None:
         'time_zone = "Europe/Berlin"\n[schedules.office]\nperiods = ["Mon-Fri 07:00-19:00"]\n'
         '[groups.staff]\ndoors = ["front"]\nschedule = "office"\n'
     )
-    (tmp_path / "appliance.toml").write_text("")
+    (tmp_path / "appliance.toml").write_text('[liveness]\ncommissioned = "skipped"\n')
     with standing(tmp_path):
         pass
 
@@ -307,5 +307,11 @@ def test_explain_says_who_gets_in_and_why(tmp_path: Path) -> None:
     code, said = ask("door", "explain", "Ada", "--at", "2026-11-23T08:00", "--lockdown")
     assert code == 1
     assert "lockdown" in said
+    (tmp_path / "appliance.toml").write_text("")
+    code, said = ask("door", "explain", "Ada", "--at", "2026-11-23T08:00")
+    assert code == 0
+    assert "may enter with a second factor" in said
+    assert "no attack was tried at this door yet" in said
+    assert "may enter\n" in ask("door", "explain", "Ada", "--at", "2026-11-23T08:00", "--with", "pin")[1]
     assert ask("door", "explain", "Ada", "--at", "noon")[0] == 2
     assert ask("door", "explain", "Nobody")[0] == 1

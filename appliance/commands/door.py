@@ -142,7 +142,7 @@ def explain_person(
         subject = subject_of(gallery, name_or_id)
         passage = ledger.passage(subject.person_id)
     door_id = installation.settings.device.door
-    standing = Standing(door_id, frozenset(map(Factor, shown)), in_lockdown, passage=passage)
+    standing = Standing(door_id, frozenset(map(Factor, shown)), in_lockdown, _doubt(installation), passage)
     for line in explain(subject, rules, moment, standing):
         click.echo(line)
     if isinstance(judge(subject, rules, moment, standing), Refused):
@@ -167,6 +167,14 @@ def simulate(installation: Installation, line: str, word: str) -> None:
         world.cut(Input(line))
     else:
         world.set(Input(line), active=word == "active")
+
+
+def _doubt(installation: Installation) -> str:
+    """Return why a face alone does not open this door; "" where it does."""
+    from appliance.commissioning.clearance import clearance  # noqa: PLC0415  moving a door must not load OpenCV
+
+    cleared = clearance(installation)
+    return "" if cleared.face_only else cleared.words
 
 
 def _moment(installation: Installation, rules: Rules | None, at_text: str | None) -> Moment:
