@@ -71,6 +71,15 @@ def empty_log(db: Database) -> None:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
+def connect(path: Path) -> sqlite3.Connection:
+    """Return SQLite's connection to the file at `path`, made for our eyes alone where it is not there.
+
+    Nothing else opens SQLite, so this is where the durability tests put a disk that fails under it.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite itself would ask the umask
+    return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+
+
 def open_database(path: Path, schema: Schema) -> Database:
     """Return the database at `path`, made or brought up to date where need be; the caller closes it.
 
@@ -78,8 +87,7 @@ def open_database(path: Path, schema: Schema) -> Database:
     another program's, comes from a newer version, or cannot be opened.
     """
     with named_faults(schema, path):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite itself would ask the umask
-        connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+        connection = connect(path)
     try:
         with named_faults(schema, path):
             # A flipped byte in one text must not hide every other row.
