@@ -169,6 +169,12 @@ class AccessSettings(Section):
     factor_s: Annotated[float, Field(ge=5, le=120)] = 20.0  # a PIN or pass is shown within; then a human is asked
 
 
+class ConsentSettings(Section):
+    """What people are asked to agree to: docs/enrolment.md."""
+
+    folder: str = ""  # of VERSION/LANGUAGE.txt; empty means the texts that came with the program
+
+
 class AttendantSettings(Section):
     """How long a human has to answer."""
 
@@ -200,6 +206,7 @@ class Settings(Section):
     inputs: InputSettings = InputSettings()
     outputs: OutputSettings = OutputSettings()
     access: AccessSettings = AccessSettings()
+    consent: ConsentSettings = ConsentSettings()
     attendant: AttendantSettings = AttendantSettings()
     mqtt: MqttSettings = MqttSettings()
 

@@ -62,6 +62,23 @@ class Installation:
         return folder / "access.toml" if folder is not None else None
 
     @property
+    def consent_folder(self) -> Path | None:
+        """The folder of consent texts that stands in for the shipped ones, seen from the settings; None for none."""
+        named = self.settings.consent.folder
+        beside = self.config_file.absolute().parent if self.config_file is not None else Path()
+        return beside / named if named else None
+
+    @property
+    def enrolment_file(self) -> Path:
+        """The database of open invitations, and of what was enrolled in bulk."""
+        return self.state / "enrolment.db"
+
+    @property
+    def reader_socket(self) -> Path:
+        """The Unix socket on which a running reader listens to whoever may run commands here."""
+        return self.state / "reader.sock"
+
+    @property
     def clients_file(self) -> Path:
         """The database of those who may send commands."""
         return self.state / "clients.db"
