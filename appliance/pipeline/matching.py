@@ -27,8 +27,8 @@ SPENT = -2.0  # below every similarity
 UTMOST = 1.003  # of two vectors of unit length to 1e-3
 
 
-def search(probe: Embedding | None, gallery: GallerySnapshot) -> tuple[Candidate, ...]:
-    """Return enrolled people by falling similarity to the probe, each once, at most `MAX_CANDIDATES`.
+def search(probe: Embedding | None, gallery: GallerySnapshot, most: int = MAX_CANDIDATES) -> tuple[Candidate, ...]:
+    """Return enrolled people by falling similarity to the probe, each once, at most so many (1 or more).
 
     Similarity is cosine, -1..1, higher is more alike, and the order is that of double precision; people
     exactly as alike come in the gallery's order. An empty gallery, or a probe that is missing, not finite or not
@@ -42,22 +42,24 @@ def search(probe: Embedding | None, gallery: GallerySnapshot) -> tuple[Candidate
     if not 0.998 <= float(vector.dot(vector)) <= 1.002:  # this way round, NaN is refused
         return ()
     if gallery.index is None:
-        return _ranked(_falling(gallery.matrix @ vector), vector, gallery)[0]
-    return _by_index(vector, gallery, gallery.index)
+        return _ranked(_falling(gallery.matrix @ vector), vector, gallery, most)[0]
+    return _by_index(vector, gallery, gallery.index, most)
 
 
-def _by_index(vector: NDArray[np.float32], gallery: GallerySnapshot, index: RowIndex) -> tuple[Candidate, ...]:
+def _by_index(
+    vector: NDArray[np.float32], gallery: GallerySnapshot, index: RowIndex, most: int
+) -> tuple[Candidate, ...]:
     """Return what the product with every row would, from a shortlist that is widened until that is sure."""
-    wanted = SHORTLIST
+    wanted = max(SHORTLIST, 2 * most)
     while wanted <= WIDEST:
         rows, bound = index.nearest(vector, wanted)
         scores = index.at(rows) @ vector
         order = np.argsort(-scores)
-        best, least = _ranked(zip(rows[order].tolist(), scores[order].tolist(), strict=True), vector, gallery)
+        best, least = _ranked(zip(rows[order].tolist(), scores[order].tolist(), strict=True), vector, gallery, most)
         if bound == -math.inf or bound < least:  # this way round, NaN is not sure
             return best
         wanted *= 8
-    return _ranked(_falling(index.products(vector)), vector, gallery)[0]
+    return _ranked(_falling(index.products(vector)), vector, gallery, most)[0]
 
 
 def _falling(scores: NDArray[np.float32]) -> Iterator[tuple[int, float]]:
@@ -71,7 +73,7 @@ def _falling(scores: NDArray[np.float32]) -> Iterator[tuple[int, float]]:
 
 
 def _ranked(
-    falling: Iterable[tuple[int, float]], vector: NDArray[np.float32], gallery: GallerySnapshot
+    falling: Iterable[tuple[int, float]], vector: NDArray[np.float32], gallery: GallerySnapshot, most: int
 ) -> tuple[tuple[Candidate, ...], float]:
     """Return the best row of each person, and below which similarity no further row could change that.
 
@@ -92,9 +94,9 @@ def _ranked(
         near.append((row, score, person))
         doubtful = doubtful or last - score <= doubt
         last = score
-        if len(best) == MAX_CANDIDATES and least == -math.inf:
+        if len(best) == most and least == -math.inf:
             least = score - doubt
-    return _candidates(_reckoned(near, vector, gallery) if doubtful else near, gallery), least
+    return _candidates(_reckoned(near, vector, gallery) if doubtful else near, gallery, most), least
 
 
 def _reckoned(
@@ -109,12 +111,12 @@ def _reckoned(
     return sorted(again, key=lambda one: (-one[1], one[0]))
 
 
-def _candidates(near: list[tuple[int, float, str]], gallery: GallerySnapshot) -> tuple[Candidate, ...]:
+def _candidates(near: list[tuple[int, float, str]], gallery: GallerySnapshot, most: int) -> tuple[Candidate, ...]:
     best: dict[str, Candidate] = {}
     for row, score, person in near:
         if person not in best:
             best[person] = Candidate(person, gallery.reference_ids[row], score)
-            if len(best) == MAX_CANDIDATES:
+            if len(best) == most:
                 break
     return tuple(best.values())
 

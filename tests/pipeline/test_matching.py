@@ -92,11 +92,17 @@ def by_brute_force(probe: Embedding, gallery: GallerySnapshot) -> list[tuple[str
     people=st.integers(1, 40),
     seed=st.integers(0, 10**6),
     spread=st.sampled_from([1.0, 1e-2, 1e-4, 1e-6, 1e-8]),
+    most=st.sampled_from([MAX_CANDIDATES, 1, 30, 100]),
     packed=st.booleans(),
 )
 @trials(max_examples=300, deadline=None)
-def test_search_agrees_with_brute_force(size: int, people: int, seed: int, spread: float, *, packed: bool) -> None:
-    """C12: in a gallery of any size, scattered or crowded, candidates and their order are exactly those of float64."""
+def test_search_agrees_with_brute_force(
+    size: int, people: int, seed: int, spread: float, most: int, *, packed: bool
+) -> None:
+    """C12: in a gallery of any size, scattered or crowded, candidates and their order are exactly those of float64.
+
+    However many are asked for.
+    """
     random = np.random.default_rng(seed)
     rows = random.normal(size=DIMENSION) + spread * random.normal(size=(size, DIMENSION))
     if size > 1:
@@ -105,8 +111,8 @@ def test_search_agrees_with_brute_force(size: int, people: int, seed: int, sprea
     gallery = gallery_of(rows, [f"p{owner}" for owner in random.integers(0, people, size)])
     probe = unit(random.normal(size=DIMENSION) if seed % 2 or not size else rows[-1], MODEL)
     assert probe is not None
-    expected = by_brute_force(probe, gallery)[:MAX_CANDIDATES]
-    found = search(probe, packing(gallery) if packed and size else gallery)
+    expected = by_brute_force(probe, gallery)[:most]
+    found = search(probe, packing(gallery) if packed and size else gallery, most)
     assert [(one.person_id, one.reference_id) for one in found] == [one[:2] for one in expected]
     assert [one.similarity for one in found] == pytest.approx([one[2] for one in expected], abs=1e-6)
 
