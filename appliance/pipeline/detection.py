@@ -31,18 +31,19 @@ class DetectorModel(Protocol):
 
 
 class Detection:
-    """The first stage: frame in, faces out."""
+    """The first stage: frame in, faces out. A door keeps to the defaults; pictures may be searched more thoroughly."""
 
-    def __init__(self, model: DetectorModel) -> None:
+    def __init__(self, model: DetectorModel, min_score: float = MIN_SCORE, max_faces: int = MAX_FACES) -> None:
         self._model = model
+        self._min_score, self._max_faces = min_score, max_faces
         self._anchors = anchors(model.side_px)
 
     def detect(self, frame: Frame) -> tuple[FaceDetection, ...]:
-        """Return the faces in the frame, largest first, at most `MAX_FACES`; none gives ()."""
+        """Return the faces in the frame, largest first, at most `max_faces`; none gives ()."""
         view = frame.pixels if frame.small is None else frame.small  # the camera shrinks at no cost to us
         square, scale, offset = pixels.letterbox(view, self._model.side_px)
         raw, logits = self._model.run(square)
-        kept = np.flatnonzero(logits[:, 0] >= np.log(MIN_SCORE / (1 - MIN_SCORE)))
+        kept = np.flatnonzero(logits[:, 0] >= np.log(self._min_score / (1 - self._min_score)))
         if kept.size == 0:
             return ()
         scores = 1 / (1 + np.exp(-logits[kept, 0].astype(np.float64)))
@@ -50,7 +51,7 @@ class Detection:
         merged = merge(points, scores)
         stretch = np.array(frame.pixels.shape[1::-1]) / view.shape[1::-1]
         faces = [_face((rows - offset) / scale * stretch, score) for rows, score in merged]
-        return tuple(sorted(faces, key=lambda face: face.width_px, reverse=True)[:MAX_FACES])
+        return tuple(sorted(faces, key=lambda face: face.width_px, reverse=True)[: self._max_faces])
 
 
 def anchors(side_px: int) -> NDArray[np.float64]:
