@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 _MIGRATIONS = Migrations("ostiary.clients")
-_CLIENTS = Schema("client registry", 0x4F537043, 1, _MIGRATIONS)  # "OSpC"
+CLIENTS = Schema("client registry", 0x4F537043, 1, _MIGRATIONS)  # "OSpC"
 
 
 @_MIGRATIONS(name="0001_clients")
@@ -71,7 +71,7 @@ class Registry(DatabaseFile):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _CLIENTS)
+        super().__init__(path, CLIENTS)
 
     def add(self, client_id: str, role: Role, public_key: str) -> None:
         """Let a new client in, or a revoked one again, whose last nonce stays.
@@ -82,7 +82,7 @@ class Registry(DatabaseFile):
         if not is_identifier(client_id):
             raise UsageError(f"client id {client_id!r} is not 1 to 63 of A-Z a-z 0-9 _ -, first a letter or digit")
         read_public_key(public_key)
-        with named_faults(_CLIENTS, self.path), one_change(self._db):
+        with named_faults(CLIENTS, self.path), one_change(self._db):
             query = "SELECT client_id, revoked_at FROM client WHERE client_id = ? OR public_key = ?"
             for other, revoked_at in self._db.execute(query, [client_id, public_key]).fetchall():
                 if other != client_id:  # one key under two ids would have two nonces
@@ -98,7 +98,7 @@ class Registry(DatabaseFile):
 
     def revoke(self, client_id: str) -> None:
         """Take no further command from this client. Raises RefusedError for one that is not in."""
-        with named_faults(_CLIENTS, self.path), one_change(self._db):
+        with named_faults(CLIENTS, self.path), one_change(self._db):
             done = self._db.execute(
                 "UPDATE client SET revoked_at = ? WHERE client_id = ? AND revoked_at IS NULL", [_now(), client_id]
             )
@@ -107,7 +107,7 @@ class Registry(DatabaseFile):
 
     def entries(self) -> tuple[Entry, ...]:
         """Return every client there ever was, by id; () for none."""
-        with named_faults(_CLIENTS, self.path):
+        with named_faults(CLIENTS, self.path):
             rows = self._db.execute(
                 "SELECT client_id, public_key, role, added_at, revoked_at, nonce FROM client ORDER BY client_id"
             ).fetchall()
@@ -115,7 +115,7 @@ class Registry(DatabaseFile):
 
     def find(self, client_id: str) -> Client | None:
         """Return the client that may send commands under this id; None where there is none or it is revoked."""
-        with named_faults(_CLIENTS, self.path):
+        with named_faults(CLIENTS, self.path):
             row = self._db.execute(
                 "SELECT public_key, role FROM client WHERE client_id = ? AND revoked_at IS NULL", [client_id]
             ).fetchone()
@@ -131,7 +131,7 @@ class Registry(DatabaseFile):
 
         Also False for a client that is unknown or revoked by now.
         """
-        with named_faults(_CLIENTS, self.path), one_change(self._db):
+        with named_faults(CLIENTS, self.path), one_change(self._db):
             done = self._db.execute(
                 "UPDATE client SET nonce = ? WHERE client_id = ? AND revoked_at IS NULL AND nonce < ?",
                 [nonce, client_id, nonce],

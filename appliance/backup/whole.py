@@ -1,0 +1,45 @@
+"""Files that are there whole or not at all, readable by their owner alone."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO
+
+from appliance.errors import RefusedError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write, which stands at `path`, mode 0600 and durable, once the block ends without raising.
+
+    Raises RefusedError where something stands there already, StorageError where it cannot be written.
+    """
+    if path.exists():
+        raise RefusedError(f"file {path} exists and is not overwritten")
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        sync(path.parent)
+    except OSError as fault:
+        raise StorageError(f"file {path} cannot be written: {fault.strerror}") from fault
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def sync(folder: Path) -> None:
+    """Make what was renamed in a folder durable. Raises OSError."""
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(at)
+    finally:
+        os.close(at)
