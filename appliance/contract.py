@@ -106,6 +106,13 @@ class Hint(StrEnum):
     NEXT_PERSON = "next_person"
     ASKING = "asking"
     WELCOME = "welcome"
+    ENROLMENT = "enrolment"
+    LOOK_STRAIGHT = "look_straight"
+    TURN_LEFT = "turn_left"
+    TURN_RIGHT = "turn_right"
+    LOOK_UP = "look_up"
+    LOOK_DOWN = "look_down"
+    ENROLLED = "enrolled"
 
 
 class Role(StrEnum):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FACES = Path(__file__).parent / "faces"
 APPROACH_S = 1.0
 LEAVE_S = 0.6
+STRAIGHT_S, TURNING_S = 3.0, 5.0  # of somebody who shows poses
+POSED = 3.0  # how far they turn, in turns of somebody who only stands there
 SENSOR_NOISE = 2.0  # luma levels, one standard deviation
 
 # Centre and half-width of the face in each 512x512 portrait, in pixels.
@@ -42,6 +44,7 @@ class Visit(BaseModel):
     pause_s: Annotated[float, Field(ge=0, le=3600)] = 1.5  # of an empty scene before
     light: Annotated[float, Field(ge=0, le=2)] = 1.0  # 1 is ordinary, 0 is a lens cap
     nearness: Annotated[float, Field(gt=0.2, le=3)] = 1.0  # 1 is an arm's length from the door
+    poses: bool = False  # looks straight ahead, to both sides, up and down, as a guided enrolment asks for
 
 
 class Scene(BaseModel):
@@ -76,13 +79,21 @@ def stance(visit: Visit, at_s: float) -> _Stance:
     near = min(1.0, at_s / APPROACH_S)
     gone = max(0.0, (at_s - (visit.for_s - LEAVE_S)) / LEAVE_S)
     sway = math.sin(1.9 * at_s) * 0.6 + math.sin(4.7 * at_s + 1) * 0.4
+    turn, nod = _posed(at_s) if visit.poses else (0.0, 0.0)
     return _Stance(
         scale=visit.nearness * (0.75 + 0.25 * near + 0.02 * sway),
         shift_x=620.0 * gone + 9.0 * sway,
         sway=sway,
-        turn=0.8 * math.sin(1.3 * at_s + 0.4) + 0.2 * math.sin(5.1 * at_s),
-        nod=0.7 * math.sin(1.7 * at_s + 2) + 0.3 * math.sin(4.1 * at_s),
+        turn=turn + 0.8 * math.sin(1.3 * at_s + 0.4) + 0.2 * math.sin(5.1 * at_s),
+        nod=nod + 0.7 * math.sin(1.7 * at_s + 2) + 0.3 * math.sin(4.1 * at_s),
     )
+
+
+def _posed(at_s: float) -> tuple[float, float]:
+    """Return turn and nod of somebody who turns to either side, nods either way, and looks straight for a while."""
+    phase = max(0.0, at_s - STRAIGHT_S) % (2 * TURNING_S + STRAIGHT_S) / TURNING_S
+    swing = POSED * math.sin(2 * math.pi * phase)
+    return (swing if phase < 1 else 0.0), (swing if 1 <= phase < 2 else 0.0)
 
 
 class Renderer:

@@ -59,7 +59,7 @@ def decide(seen: Presentation, candidates: Sequence[Candidate], point: Operating
     doubt = (
         _unread(seen, rules, over=over)
         or _several(seen, rules, over=over)
-        or _not_live(seen, rules, over=over)
+        or not_live(seen, rules, over=over)
         or _not_recognised(seen, candidates, point, over=over)
     )
     if doubt is not None:
@@ -86,7 +86,8 @@ def _several(seen: Presentation, rules: Rules, *, over: bool) -> Refer | Wait | 
     return Refer(Reason.MULTIPLE_FACES) if over else Wait(Hint.ONE_AT_A_TIME)
 
 
-def _not_live(seen: Presentation, rules: Rules, *, over: bool) -> Deny | Refer | Wait | None:
+def not_live(seen: Presentation, rules: Rules, *, over: bool) -> Deny | Refer | Wait | None:
+    """Return what speaks against a living face in this visit: None for nothing, Deny for an attack."""
     if seen.bona_fide < rules.attack_below and (over or seen.frames_read >= rules.attack_frames):
         return Deny(Reason.LIVENESS_FAILED)
     if seen.cues:
