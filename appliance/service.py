@@ -92,17 +92,18 @@ class Service:
         self._unfinished: Step | None = None
         self._pins: queue.Queue[str] = queue.Queue(4)
         self.clearance = clearance(installation)
-        self._stages = ModelStages(self.settings, installation.models_folder)
         self._presentations = Presentations(self.settings.recognition.reading_s)
         self._capture = Capture(lambda: open_camera(self.settings.camera), self.settings.camera.stall_s)
         self.link = ControllerLink(installation.controller_socket)
         device = self.settings.device
         with contextlib.ExitStack() as opening:
             beside = opening.enter_context(ThreadPoolExecutor(1, "liveness")) if cores() > 1 else None
+            self.gallery = opening.enter_context(Gallery(installation.gallery_file, indexed))
+            protect = self.gallery.protection.protect
+            self._stages = ModelStages(self.settings, installation.models_folder, protect)
             rules = configured(self.settings, face_only=self.clearance.face_only)
             self._pipeline = Pipeline(FollowingStages(self._stages), self._presentations, rules, beside)
             audit = opening.enter_context(AuditLog(installation.audit_file, device.id, device.door))
-            self.gallery = opening.enter_context(Gallery(installation.gallery_file, indexed))
             self._switchboard = opening.enter_context(contextlib.closing(Switchboard(installation)))
             self._snapshot: GallerySnapshot = self._present_gallery()
             self._own = own_tail(self.gallery, self._snapshot.model_id)

@@ -59,3 +59,4 @@ class Subject:
     factor: FactorPolicy = FactorPolicy.NONE  # on top of what the groups and the door ask for
     pin_hash: str = field(default="", repr=False)  # "" for no PIN
     duress_hash: str = field(default="", repr=False)
+    max_fpir: float | None = None  # a lower target FPIR than the door's, which raises the threshold for this person

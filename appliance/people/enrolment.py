@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from appliance.people.gallery import Gallery
+    from appliance.people.protection import Protection
     from appliance.records import Candidate, Embedding, Grade, Quality
 
 CLI = Actor(ActorKind.OPERATOR, "cli")  # whoever may run commands on the device
@@ -77,7 +78,7 @@ def enrol(
     StorageError where either database cannot be written.
     """
     name, consent = checked_name(name, "name"), _checked(consent)
-    looks = _read_all(photos, reader)
+    looks = _read_all(photos, reader, gallery.protection)
     return _add(gallery, audit, looks, name, consent=consent, standard=standard, actor=actor, method=method)
 
 
@@ -187,13 +188,14 @@ def _checked(consent: Consent) -> Consent:
     return Consent(checked_name(consent.given_by, "consent"), consent.given_at, checked_language(consent.language))
 
 
-def _read_all(photos: Iterable[Photo], reader: FaceReader) -> list[Look]:
+def _read_all(photos: Iterable[Photo], reader: FaceReader, protection: Protection) -> list[Look]:
     looks: list[Look] = []
     for photo in photos:
         if len(looks) == MAX_PHOTOS:
             raise RefusedError(f"more than {MAX_PHOTOS} photos are given; {MAX_PHOTOS} are allowed")
         embedding, quality = reader.read(photo.pixels, photo.name)
-        looks.append(Look(f"photo {photo.name}", embedding, quality.grade, quality.flaws))
+        protected = protection.protect(embedding)  # as the door's own are from the embedder on
+        looks.append(Look(f"photo {photo.name}", protected, quality.grade, quality.flaws))
     if not looks:
         raise RefusedError("no photo is given; at least one is needed")
     return looks

@@ -23,11 +23,12 @@ _log = logging.getLogger(__name__)
 
 
 class News(NamedTuple):
-    """What the database has that was not known, all of one moment."""
+    """What has changed in the database, all of one moment."""
 
     revision: int
-    gone: set[bytes]  # reference ids that are known and no longer there, or no longer anybody's
-    rows: Iterator[list[StoredReference]]  # what is there and not known, by age, a few thousand at a time
+    mark: int  # number of the newest change
+    touched: set[str] | None  # reference ids that came, changed or went; None where everything is read anew
+    rows: Iterator[list[StoredReference]]  # what there is of these, by age, a few thousand at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,29 +37,33 @@ class _Page:
 
     snapshot: GallerySnapshot
     prints: NDArray[np.int64]  # (N,) one number for each row, the same for the same vector
-    foreign: frozenset[bytes]  # reference ids of another model
 
 
 class Roll:
     """The sound references of one model. A row is judged once, when it is new; a change costs what it changes.
 
-    `read` opens the news beyond a set of known reference ids; `indexed` packs a snapshot that has become large.
+    `read` opens the news after the change of a number, and once more what was refused before; `indexed` packs a
+    snapshot that has become large.
     """
 
     def __init__(
         self,
         model_id: str,
         dimension: int,
-        read: Callable[[frozenset[bytes]], AbstractContextManager[News]],
+        read: Callable[[int | None, Iterable[str]], AbstractContextManager[News]],
         indexed: Callable[[GallerySnapshot], GallerySnapshot],
     ) -> None:
         self.model_id = model_id
         self._dimension = dimension
         self._read = read
         self._indexed = indexed
+        self._mark: int | None = None
+        self._page = self._empty()
+
+    def _empty(self) -> _Page:
         nobody = Ids.of(())
-        empty = GallerySnapshot(frozen(np.empty((0, dimension), np.float32)), nobody, nobody, model_id, -1)
-        self._page = _Page(empty, np.empty(0, np.int64), frozenset())
+        matrix = frozen(np.empty((0, self._dimension), np.float32))
+        return _Page(GallerySnapshot(matrix, nobody, nobody, self.model_id, -1), np.empty(0, np.int64))
 
     @property
     def snapshot(self) -> GallerySnapshot:
@@ -68,8 +73,8 @@ class Roll:
     def refresh(self) -> GallerySnapshot:
         """Return the gallery as of now, and log every finding about what is new. A fault leaves the roll as it was."""
         page = self._page
-        known = page.foreign.union(Ids.of(page.snapshot.reference_ids).encoded.tolist())
-        with self._read(known) as news:
+        with self._read(self._mark, page.snapshot.quarantined) as news:
+            page = self._empty() if news.touched is None else page
             page = self._without(page, news)
             kept = page.snapshot.size
             for rows in news.rows:
@@ -79,7 +84,7 @@ class Roll:
         if page.snapshot.index is None:  # texts are read quicker, and few of them are small enough
             people, references = tuple(page.snapshot.person_ids), tuple(page.snapshot.reference_ids)
             page = replace(page, snapshot=replace(page.snapshot, person_ids=people, reference_ids=references))
-        self._page = page
+        self._page, self._mark = page, news.mark
         return page.snapshot
 
     def _with(self, page: _Page, rows: Sequence[StoredReference]) -> _Page:
@@ -91,17 +96,17 @@ class Roll:
         return _Page(
             self._indexed(replace(grown, quarantined=(*old.quarantined, *new.quarantined))),
             np.concatenate((page.prints, prints)),
-            page.foreign.union(finding.reference_id.encode() for finding in findings if not finding.quarantined),
         )
 
     def _without(self, page: _Page, news: News) -> _Page:
-        """Return the page at the revision of the news, without what has gone; what was refused is judged again."""
+        """Return the page at the revision of the news, without what was touched; what was refused is judged again."""
         old = replace(page.snapshot, revision=news.revision, quarantined=())
-        if not news.gone:
+        if not news.touched or not old.size:
             return replace(page, snapshot=old)
         nothing, _ = judge((), self.model_id, self._dimension, news.revision)
-        keep = np.array([one not in news.gone for one in Ids.of(old.reference_ids).encoded.tolist()], np.bool_)
-        return _Page(_changed(old, keep, nothing), page.prints[keep], page.foreign - news.gone)
+        touched = np.array([one.encode() for one in news.touched], np.bytes_)
+        keep = ~np.isin(Ids.of(old.reference_ids).encoded, touched)
+        return replace(page, snapshot=old) if keep.all() else _Page(_changed(old, keep, nothing), page.prints[keep])
 
 
 def _changed(old: GallerySnapshot, keep: NDArray[np.bool_], new: GallerySnapshot) -> GallerySnapshot:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 
+from appliance.people.sealing import decoded_all
 from appliance.records import GallerySnapshot, frozen
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 NORM_TOLERANCE = 1e-3  # fixed point of 512 numbers keeps the norm to 5e-5; anything near this is not ours
 AS_ENROLLED = 1e-4  # nearer to 1 than this a row is taken as it is: dividing would cost it its fixed point
-MAX_REFERENCES = 20  # of one person and model; every further one would be one more chance to meet them by accident
+MAX_REFERENCES = 248  # of one person; each is one more chance to meet them by accident, and counts as one in N
 
 
 class StoredReference(NamedTuple):
@@ -27,10 +28,10 @@ class StoredReference(NamedTuple):
     person_id: str
     model_id: str
     dimension: int
-    vector: bytes  # little-endian float32
-    digest: bytes  # SHA-256 by `digest`
+    vector: bytes | None  # as `sealing.encoded` gave it; None for what did not open
     has_person: bool
     earlier: int = 0  # how many older references of the same person and model there are, or `MAX_REFERENCES`
+    protected: bool = True  # whether it has the rotation that is in use
 
 
 class Finding(NamedTuple):
@@ -74,8 +75,8 @@ class Ids(Sequence[str]):
         return found.decode()
 
 
-def digest(reference_id: str, person_id: str, model_id: str, vector: bytes) -> bytes:
-    """Return what is stored beside a reference, so that a flipped byte of it shows: 32 bytes."""
+def plain_digest(reference_id: str, person_id: str, model_id: str, vector: bytes) -> bytes:
+    """Return what stood beside a reference when those were not sealed yet, so that a flipped byte showed: 32 bytes."""
     names = f"{reference_id}\0{person_id}\0{model_id}\0".encode("utf-8", "replace")
     return hashlib.sha256(names + vector).digest()
 
@@ -127,15 +128,16 @@ def judge(
 
 def _flaw(row: StoredReference, model_id: str, dimension: int) -> str:
     """Return what is wrong with the row before its numbers are looked at; "" for nothing."""
-    texts = (row.reference_id, row.person_id, row.model_id)
-    if not (isinstance(row.vector, bytes) and all(isinstance(text, str) for text in texts)):
-        return "is damaged: a column has the wrong type"
-    if row.digest != digest(*texts, row.vector):
-        return "is damaged: it differs from what was enrolled"
+    if row.vector is None:
+        return "is damaged or altered: it cannot be opened with the key of its person"
     if not row.has_person:
         return "belongs to nobody"
-    if row.model_id == model_id and (row.dimension != dimension or len(row.vector) != 4 * dimension):
-        return f"has {len(row.vector)} bytes for {row.dimension} numbers; {4 * dimension} for {dimension} are wanted"
+    if not row.protected:
+        return "has a rotation that is not in use"
+    if row.model_id == model_id and (
+        row.dimension != dimension or len(row.vector) not in {2 * dimension, 4 * dimension}
+    ):
+        return f"has {len(row.vector)} bytes for {row.dimension} numbers; {2 * dimension} for {dimension} are wanted"
     if row.earlier >= MAX_REFERENCES:
         return f"is one too many: {MAX_REFERENCES} of a person are compared"
     return ""
@@ -143,7 +145,7 @@ def _flaw(row: StoredReference, model_id: str, dimension: int) -> str:
 
 def _matrix(rows: Sequence[StoredReference], dimension: int) -> tuple[NDArray[np.float32], list[str]]:
     """Return the unit rows among `rows`, (n, D), and for each of `rows` what is wrong with it or ""."""
-    joined = np.frombuffer(b"".join(row.vector for row in rows), dtype="<f4").reshape(-1, dimension)
+    joined = decoded_all([row.vector or b"" for row in rows], dimension)
     with np.errstate(all="ignore"):  # NaN and infinity are what we look for
         norms = np.sqrt(np.einsum("nd,nd->n", joined, joined, dtype=np.float64))
         sound = np.abs(norms - 1) <= NORM_TOLERANCE  # this way round, NaN is refused
@@ -163,7 +165,7 @@ def _conflicts(rows: Sequence[StoredReference]) -> list[Finding]:
     first: dict[bytes, StoredReference] = {}
     findings = []
     for row in rows:
-        other = first.setdefault(row.vector, row)
+        other = first.setdefault(row.vector or b"", row)
         if other.person_id != row.person_id:
             findings += [
                 Finding(one.reference_id, one.person_id, f"is the same as {two.reference_id}", quarantined=False)

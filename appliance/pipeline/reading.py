@@ -16,6 +16,7 @@ from appliance.pipeline.quality import Assessment
 from appliance.records import Embedding, FaceDetection, Frame, Grade, Quality
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
 class ModelStages:
     """Every stage over the model files of the manifests. Each stage belongs to one thread at a time."""
 
-    def __init__(self, settings: Settings, added: Path | None = None) -> None:
+    def __init__(
+        self, settings: Settings, added: Path | None = None, protect: Callable[[Embedding], Embedding] | None = None
+    ) -> None:
         """Load the models; `added` is the folder of those that did not come with the program.
+
+        `protect` turns every template before anybody else sees it, as the gallery's own were.
 
         Raises ModelError where a file is missing, altered, or not what its manifest says.
         """
@@ -47,9 +52,14 @@ class ModelStages:
         judges = [load_model(*one) for one in manifest.liveness_of(settings, added)]
         self.score = Agreement([PresentationAttackDetection(one, min_face_px) for one in judges]).score
         self.embedder = Embedder(load_model(*embedder))
-        self.embed = self.embedder.embed
+        self._protect = protect
         self.measured = embedder.entry.measured
         self.impostors: Impostors | None = self.measured.door
+
+    def embed(self, crop: NDArray[np.uint8]) -> Embedding | None:
+        """Return the crop's template; None where the model gave none."""
+        found = self.embedder.embed(crop)
+        return found if found is None or self._protect is None else self._protect(found)
 
     def template(self, frame: Frame, face: FaceDetection) -> Embedding | None:
         """Return one photograph's template, the mean of its views; None where the model gave none.
@@ -88,6 +98,8 @@ class PhotoReader:
         return embedding, quality
 
 
-def open_face_reader(settings: Settings, added: Path | None = None) -> PhotoReader:
+def open_face_reader(
+    settings: Settings, added: Path | None = None, protect: Callable[[Embedding], Embedding] | None = None
+) -> PhotoReader:
     """Return a reader over the models; as `ModelStages`. Raises ModelError where a file is missing or altered."""
-    return PhotoReader(ModelStages(settings, added))
+    return PhotoReader(ModelStages(settings, added, protect))

@@ -1,0 +1,297 @@
+"""The keyring: one data key a person, wrapped, in a file of its own that no backup holds.
+
+Whoever's key is destroyed cannot be read again, here or in any copy of the gallery. What remains is a tombstone, by
+which an old copy that is put back is cleaned when it is opened.
+
+device key -> vault key -> one key a person, and the secrets of the device. AES-256-GCM throughout; what a wrapped key
+belongs to is bound to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlite_utils import Migrations
+
+from appliance.errors import StorageError
+from appliance.people.device_key import KEY_BYTES, DeviceKey, KeyStore
+from appliance.storage import DatabaseFile, Schema, empty_log, named_faults, one_change, pragma
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Literal
+
+    from sqlite_utils import Database
+
+NONCE_BYTES = 12
+
+_MIGRATIONS = Migrations("ostiary.keys")
+KEYS = Schema("keyring", 0x4F53704B, 1, _MIGRATIONS)  # "OSpK"
+
+
+@_MIGRATIONS(name="0001_keys")
+def _first_keys(db: Database) -> None:
+    db.executescript("""
+        CREATE TABLE vault (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            device_key TEXT NOT NULL,
+            wrapped BLOB NOT NULL CHECK (length(wrapped) = 60),
+            made_at TEXT NOT NULL
+        ) STRICT;
+        CREATE TABLE person_key (
+            person_id TEXT PRIMARY KEY NOT NULL,
+            wrapped BLOB NOT NULL CHECK (length(wrapped) = 60)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE secret (
+            name TEXT PRIMARY KEY NOT NULL,
+            wrapped BLOB NOT NULL CHECK (length(wrapped) = 60),
+            made_at TEXT NOT NULL
+        ) STRICT;
+        CREATE TABLE tombstone (
+            person_id TEXT PRIMARY KEY NOT NULL,
+            erased_at TEXT NOT NULL,
+            key_hash TEXT NOT NULL CHECK (length(key_hash) = 64)
+        ) STRICT;
+        CREATE TRIGGER nobody_comes_back BEFORE INSERT ON person_key
+            WHEN EXISTS (SELECT 1 FROM tombstone WHERE person_id = NEW.person_id)
+            BEGIN SELECT RAISE(ABORT, 'an erased person does not come back'); END;
+        CREATE TRIGGER a_tombstone_stays BEFORE DELETE ON tombstone
+            BEGIN SELECT RAISE(ABORT, 'a tombstone stays'); END;
+    """)
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """Somebody who was erased: the id, which was random, and nothing else."""
+
+    person_id: str
+    erased_at: datetime  # UTC
+    key_hash: str  # SHA-256 of the key that was destroyed, 64 hex digits
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """What an auditor may know of the keys."""
+
+    device_key: str  # id of the key in use, 16 hex digits
+    source: Literal["credential", "file"]
+    vault_made_at: datetime  # UTC; when the keys were last rotated
+    people: int  # data keys
+    erased: int  # tombstones
+    secrets: tuple[str, ...]  # names
+
+
+class Keyring(DatabaseFile):
+    """The keys in `keys.db`; a connection belongs to one thread.
+
+    Every change is durable on return. Raises StorageError, one line that names the file, where that is damaged,
+    foreign, of a newer version, or where the device key it asks for is not here.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, KEYS)
+        try:
+            self._store = KeyStore(path.parent)
+            self._seen = -1
+            self._vault = self._open_vault()
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def beside(cls, gallery: Path) -> Keyring:
+        """Return the keyring of the gallery in this file."""
+        return cls(gallery.with_name("keys.db"))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make every change inside one change, kept only when the block ends without raising."""
+        if self._db.conn.in_transaction:
+            yield
+            return
+        changes = self._db.conn.total_changes
+        with named_faults(KEYS, self.path), one_change(self._db):
+            yield
+        if self._db.conn.total_changes != changes:
+            empty_log(self._db)  # in which a destroyed key would still stand
+
+    def new(self, person_id: str) -> AESGCM:
+        """Return a new key for a new person. Raises StorageError for somebody who was erased."""
+        key = os.urandom(KEY_BYTES)
+        with self.transaction():
+            wrapped = _wrap(self._current(), key, _of_person(person_id))
+            self._db.execute("INSERT INTO person_key VALUES (?, ?)", [person_id, wrapped])
+        return AESGCM(key)
+
+    def renew(self, person_id: str) -> AESGCM:
+        """Return a new key in place of the person's old one, under which nothing can be read from then on."""
+        with self.transaction():
+            self._db.execute("DELETE FROM person_key WHERE person_id = ?", [person_id])
+            return self.new(person_id)
+
+    def key(self, person_id: str) -> AESGCM | None:
+        """Return the person's key; None where there is none, or it cannot be unwrapped."""
+        with named_faults(KEYS, self.path):
+            row = self._db.execute("SELECT wrapped FROM person_key WHERE person_id = ?", [person_id]).fetchone()
+        key = None if row is None else _unwrap(self._current(), row[0], _of_person(person_id))
+        return None if key is None else AESGCM(key)
+
+    def keys(self) -> dict[str, bytes]:
+        """Return every person's key, by id; one that cannot be unwrapped is left out. 0.15 s for 100,000."""
+        vault = self._current()
+        with named_faults(KEYS, self.path):
+            rows = self._db.execute("SELECT person_id, wrapped FROM person_key").fetchall()
+        opened = ((person_id, _unwrap(vault, wrapped, _of_person(person_id))) for person_id, wrapped in rows)
+        return {person_id: key for person_id, key in opened if key is not None}
+
+    def opened(self) -> dict[str, AESGCM]:
+        """Return what `keys` does, ready to open with; 0.4 s for 100,000."""
+        return {person_id: AESGCM(key) for person_id, key in self.keys().items()}
+
+    def destroy(self, person_id: str) -> Tombstone:
+        """Destroy the person's key for good, and return what remains of it."""
+        with self.transaction():
+            row = self._db.execute("SELECT wrapped FROM person_key WHERE person_id = ?", [person_id]).fetchone()
+            key = None if row is None else _unwrap(self._current(), row[0], _of_person(person_id))
+            left = Tombstone(person_id, datetime.now(UTC), hashlib.sha256(key or b"").hexdigest())
+            self._db.execute("DELETE FROM person_key WHERE person_id = ?", [person_id])
+            values = [person_id, left.erased_at.isoformat(), left.key_hash]
+            self._db.execute("INSERT OR IGNORE INTO tombstone VALUES (?, ?, ?)", values)
+        return left
+
+    def tombstones(self) -> tuple[Tombstone, ...]:
+        """Return everybody who was erased, by time."""
+        with named_faults(KEYS, self.path):
+            rows = self._db.execute(
+                "SELECT person_id, erased_at, key_hash FROM tombstone ORDER BY erased_at"
+            ).fetchall()
+        return tuple(Tombstone(person_id, _time(at, self.path), key_hash) for person_id, at, key_hash in rows)
+
+    def secret(self, name: str) -> bytes:
+        """Return the device's own 32 bytes of this name, made when they are first asked for."""
+        with named_faults(KEYS, self.path):
+            row = self._db.execute("SELECT wrapped FROM secret WHERE name = ?", [name]).fetchone()
+        if row is None:
+            self._keep(name, os.urandom(KEY_BYTES), replaced=False)
+            return self.secret(name)
+        secret = _unwrap(self._current(), row[0], _of_secret(name))
+        if secret is None:
+            raise StorageError(f"keyring {self.path} is damaged: its secret {name} cannot be opened")
+        return secret
+
+    def renew_secret(self, name: str) -> bytes:
+        """Return a new secret in place of the old one; inside a `transaction`, where the old one's work is redone."""
+        self._keep(name, os.urandom(KEY_BYTES), replaced=True)
+        return self.secret(name)
+
+    def status(self) -> KeyStatus:
+        """Return what may be known of the keys."""
+        with named_faults(KEYS, self.path):
+            device_key, made_at = self._db.execute("SELECT device_key, made_at FROM vault").fetchone()
+            people, erased = (
+                self._db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608 - our own words
+                for table in ("person_key", "tombstone")
+            )
+            names = tuple(row[0] for row in self._db.execute("SELECT name FROM secret ORDER BY name"))
+        source = self._store.find(device_key).source
+        return KeyStatus(device_key, source, _time(made_at, self.path), people, erased, names)
+
+    def rotate(self) -> KeyStatus:
+        """Wrap everything anew under a new vault key and a new device key, and forget the old ones.
+
+        A device key that is a credential stays, as only the system can make another. A power cut leaves the old
+        keys or the new ones. The data keys themselves, and so the gallery, do not change.
+        """
+        fresh = self._store.fresh()
+        with self.transaction():
+            old, new = self._current(), AESGCM(secret := os.urandom(KEY_BYTES))
+            for table, column, bound in (("person_key", "person_id", _of_person), ("secret", "name", _of_secret)):
+                rows = self._db.execute(f"SELECT {column}, wrapped FROM {table}").fetchall()  # noqa: S608 - our own words
+                opened = ((name, _unwrap(old, wrapped, bound(name))) for name, wrapped in rows)
+                # What cannot be opened now could not be later: it is left as it is, for whoever looks for the cause.
+                again = ((_wrap(new, key, bound(name)), name) for name, key in opened if key is not None)
+                self._db.conn.executemany(f"UPDATE {table} SET wrapped = ? WHERE {column} = ?", again)  # noqa: S608
+            self._write_vault(fresh, secret)
+        self._store.settle(fresh.key_id)
+        self._store.retire(fresh.key_id)
+        self._seen = -1
+        return self.status()
+
+    def _keep(self, name: str, secret: bytes, *, replaced: bool) -> None:
+        verb = "INSERT OR REPLACE" if replaced else "INSERT OR IGNORE"
+        with self.transaction():
+            values = [name, _wrap(self._current(), secret, _of_secret(name)), datetime.now(UTC).isoformat()]
+            self._db.execute(f"{verb} INTO secret VALUES (?, ?, ?)", values)
+
+    def _current(self) -> AESGCM:
+        """Return the vault key, read again where another process may have rotated it."""
+        with named_faults(KEYS, self.path):
+            if pragma(self._db, "data_version") != self._seen:
+                self._vault = self._open_vault()
+        return self._vault
+
+    def _open_vault(self) -> AESGCM:
+        with named_faults(KEYS, self.path):
+            self._seen = pragma(self._db, "data_version")
+            row = self._db.execute("SELECT device_key, wrapped FROM vault").fetchone()
+        if row is None:
+            row = self._first_vault()
+        key_id, wrapped = row
+        device = self._store.find(key_id)
+        secret = _unwrap(AESGCM(device.secret), wrapped, _of_vault(key_id))
+        if secret is None:
+            raise StorageError(f"keyring {self.path} is damaged: its vault key cannot be opened")
+        self._store.settle(key_id)
+        return AESGCM(secret)
+
+    def _first_vault(self) -> tuple[str, bytes]:
+        device = self._store.first()
+        with named_faults(KEYS, self.path), one_change(self._db):
+            if self._db.execute("SELECT 1 FROM vault").fetchone() is None:  # else another process was quicker
+                self._write_vault(device, os.urandom(KEY_BYTES))
+            found: tuple[str, bytes] = self._db.execute("SELECT device_key, wrapped FROM vault").fetchone()
+        return found
+
+    def _write_vault(self, device: DeviceKey, secret: bytes) -> None:
+        wrapped = _wrap(AESGCM(device.secret), secret, _of_vault(device.key_id))
+        values = [device.key_id, wrapped, datetime.now(UTC).isoformat()]
+        self._db.execute("INSERT OR REPLACE INTO vault VALUES (1, ?, ?, ?)", values)
+
+
+def _wrap(by: AESGCM, key: bytes, bound: bytes) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + by.encrypt(nonce, key, bound)
+
+
+def _unwrap(by: AESGCM, wrapped: bytes, bound: bytes) -> bytes | None:
+    try:
+        return by.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], bound)
+    except (InvalidTag, TypeError, ValueError):
+        return None
+
+
+def _of_person(person_id: str) -> bytes:
+    return b"ostiary person key\0" + person_id.encode("utf-8", "replace")
+
+
+def _of_secret(name: str) -> bytes:
+    return b"ostiary secret\0" + name.encode("utf-8", "replace")
+
+
+def _of_vault(device_key: str) -> bytes:
+    return b"ostiary vault\0" + device_key.encode("utf-8", "replace")
+
+
+def _time(text: str, path: Path) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError) as fault:
+        raise StorageError(f"keyring {path} is damaged: {text!r} is not a time") from fault
