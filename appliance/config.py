@@ -181,6 +181,19 @@ class AttendantSettings(Section):
     ticket_s: Annotated[float, Field(ge=1, le=600)] = 30.0
 
 
+Days = Annotated[int, Field(ge=0, le=36500)]
+
+
+class RetentionSettings(Section):
+    """How long people are kept: docs/privacy.md. Of the days, 0 is what the preset says, and without one for ever."""
+
+    preset: Literal["none", "conservative", "gdpr", "bipa"] = "none"
+    never_seen_days: Days = 0  # enrolled and never let in
+    unseen_days: Days = 0  # not let in any more
+    leaver_days: Days = 0  # past the end of their validity, or suspended
+    consent_days: Days = 0  # since they agreed
+
+
 class MqttSettings(Section):
     """The broker; nothing is sent while `enabled` is false."""
 
@@ -208,6 +221,7 @@ class Settings(Section):
     access: AccessSettings = AccessSettings()
     consent: ConsentSettings = ConsentSettings()
     attendant: AttendantSettings = AttendantSettings()
+    retention: RetentionSettings = RetentionSettings()
     mqtt: MqttSettings = MqttSettings()
 
     @model_validator(mode="after")

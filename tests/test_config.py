@@ -45,6 +45,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "access.two_person_s": (5.0, 120.0, True),
     "access.factor_s": (5.0, 120.0, True),
     "attendant.ticket_s": (1.0, 600.0, True),
+    **{f"retention.{name}_days": (0, 36500, True) for name in ("never_seen", "unseen", "leaver", "consent")},
     "mqtt.port": (1, 65535, True),
 }
 KEYS = [
