@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from appliance.contract import EventType
+from appliance.access.subject import Status
+from appliance.contract import EventType, is_identifier
 from appliance.errors import RefusedError
-from appliance.people.gallery import Consent, Person
+from appliance.people.person import Consent, Person, Source
 from appliance.people.recorded import EventSink, recorded
 from appliance.people.references import Look, Standard, choose, rival_of
 from appliance.records import Actor, ActorKind, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 CLI = Actor(ActorKind.OPERATOR, "cli")  # whoever may run commands on the device
 MAX_NAME = 200
 MAX_PHOTOS = 20  # more would only take time: a handful of different views is kept
+MAX_NOTES = 2000
+MAX_LISTED = 50  # groups, and tags, of one person
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they let one name be shown as another
 
@@ -37,6 +40,18 @@ class Photo(NamedTuple):
 
     name: str
     pixels: NDArray[np.uint8]  # (H, W, 3) RGB
+
+
+@dataclass(frozen=True, slots=True)
+class Particulars:
+    """What is said of a newcomer besides name, face and consent."""
+
+    external_id: str = ""  # how another system calls them
+    notes: str = ""
+    tags: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    valid_until: datetime | None = None  # aware, the first moment that is too late
+    held: bool = False  # suspended, until somebody has looked at them
 
 
 class FaceReader(Protocol):
@@ -69,17 +84,31 @@ def enrol(
     consent: Consent,
     reader: FaceReader,
     standard: Standard,
+    particulars: Particulars = Particulars(),
+    portrait: Callable[[Photo], bytes] | None = None,
     actor: Actor = CLI,
     method: str = "cli",
 ) -> Enrolled:
     """Return the new person, who is in the gallery and in the audit log, or raise and leave both as they were.
 
-    Raises RefusedError for a name, language or set of photos that cannot be taken, PhotoError for one photo,
-    StorageError where either database cannot be written.
+    `portrait` gives the picture that is kept of a photo where the consent allows that. Raises RefusedError for a name,
+    language, particular or set of photos that cannot be taken, PhotoError for one photo, StorageError where either
+    database cannot be written.
     """
-    name, consent = checked_name(name, "name"), _checked(consent)
-    looks = _read_all(photos, reader, gallery.protection)
-    return _add(gallery, audit, looks, name, consent=consent, standard=standard, actor=actor, method=method)
+    checked_name(name, "name")
+    consent = checked_consent(consent)
+    looks = read_looks(photos, reader, gallery.protection, portrait if consent.photos else None)
+    return enrol_looks(
+        gallery,
+        audit,
+        looks,
+        name,
+        consent=consent,
+        standard=standard,
+        particulars=particulars,
+        actor=actor,
+        method=method,
+    )
 
 
 def enrol_seen(
@@ -98,16 +127,25 @@ def enrol_seen(
     Of a visit, views below high quality are left out rather than refused; an admin may accept them where there is
     nothing better. Raises as `enrol`, and RefusedError for no references.
     """
-    name, consent = checked_name(name, "name"), _checked(consent)
     if not references:
         raise RefusedError("nothing was read of this visit; there is nothing to enrol")
     best = max(grade for _, grade in references)
     seen = enumerate(references, start=1)
     looks = [Look(f"view {number}", embedding, grade) for number, (embedding, grade) in seen if grade == best]
-    return _add(gallery, audit, looks, name, consent=consent, standard=standard, actor=actor, method=method)
+    return enrol_looks(
+        gallery,
+        audit,
+        looks,
+        name,
+        consent=consent,
+        standard=standard,
+        source=Source.TICKET,
+        actor=actor,
+        method=method,
+    )
 
 
-def _add(
+def enrol_looks(
     gallery: Gallery,
     audit: EventSink,
     looks: Sequence[Look],
@@ -115,20 +153,47 @@ def _add(
     *,
     consent: Consent,
     standard: Standard,
-    actor: Actor,
-    method: str,
+    particulars: Particulars = Particulars(),
+    source: Source = Source.PHOTO,
+    actor: Actor = CLI,
+    method: str = "cli",
 ) -> Enrolled:
+    """Return the new person, enrolled from one view or more that were read already. Raises as `enrol`."""
+    name, consent, particulars = checked_name(name, "name"), checked_consent(consent), checked(particulars)
     first = looks[0].embedding
     known = gallery.current(first.model_id, len(first.vector))
     chosen = choose(looks, known, standard)
 
     def say(person: Person) -> Event:
         counted = f"person {person.person_id}, {person.references} references, consent in {consent.language}"
-        return _event(EventType.ENROLLED, actor, method, "; ".join((counted, *chosen.accepted)))
+        text = [f"text {consent.text_version}"] if consent.text_version else []
+        return _event(EventType.ENROLLED, actor, method, "; ".join((counted, *text, *chosen.accepted)))
 
-    references = [(look.embedding, look.grade) for look in chosen.kept]
-    person = recorded(gallery, audit, lambda: gallery.add(name, consent, references), say, "nobody was enrolled")
+    def carry_out() -> Person:
+        added = gallery.add(
+            name,
+            consent,
+            [(look.embedding, look.grade) for look in chosen.kept],
+            source=source,
+            external_id=particulars.external_id,
+            notes=particulars.notes,
+            tags=particulars.tags,
+            photos=[look.photo for look in chosen.kept if look.photo],
+        )
+        return _placed(gallery, added, particulars)
+
+    person = recorded(gallery, audit, carry_out, say, "nobody was enrolled")
     return Enrolled(person, chosen.kept, chosen.dropped, rival_of(chosen.kept, known))
+
+
+def _placed(gallery: Gallery, added: Person, particulars: Particulars) -> Person:
+    """Return the newcomer put into their groups, bound and held as was said."""
+    subject = gallery.subject(added.person_id)
+    if subject is None or particulars == replace(particulars, groups=frozenset(), valid_until=None, held=False):
+        return added
+    status = Status.SUSPENDED if particulars.held else subject.status
+    gallery.set_access(replace(subject, groups=particulars.groups, valid_until=particulars.valid_until, status=status))
+    return gallery.person(added.person_id) or added
 
 
 def remove(
@@ -183,19 +248,44 @@ def checked_language(tag: str) -> str:
     return tag
 
 
-def _checked(consent: Consent) -> Consent:
+def checked_consent(consent: Consent) -> Consent:
     """Return the consent with its name and language as they may be stored. Raises RefusedError."""
-    return Consent(checked_name(consent.given_by, "consent"), consent.given_at, checked_language(consent.language))
+    given_by = checked_name(consent.given_by, "consent")
+    return replace(consent, given_by=given_by, language=checked_language(consent.language))
 
 
-def _read_all(photos: Iterable[Photo], reader: FaceReader, protection: Protection) -> list[Look]:
+def checked(particulars: Particulars) -> Particulars:
+    """Return the particulars as they may be stored. Raises RefusedError."""
+    external_id = particulars.external_id and checked_name(particulars.external_id, "external id")
+    if len(particulars.notes) > MAX_NOTES:
+        raise RefusedError(f"notes have {len(particulars.notes)} characters; {MAX_NOTES} are allowed")
+    for what, listed in (("group", particulars.groups), ("tag", particulars.tags)):
+        if len(listed) > MAX_LISTED:
+            raise RefusedError(f"{len(listed)} {what}s are given; {MAX_LISTED} are allowed")
+        for one in sorted(listed):
+            if not is_identifier(one):
+                raise RefusedError(f"{what} {one!r} is not 1 to 63 of A-Z a-z 0-9 _ -, first a letter or digit")
+    return replace(particulars, external_id=external_id)
+
+
+def read_looks(
+    photos: Iterable[Photo],
+    reader: FaceReader,
+    protection: Protection,
+    portrait: Callable[[Photo], bytes] | None = None,
+) -> list[Look]:
+    """Return one view a photo, its template protected, with what `portrait` makes of it.
+
+    Raises RefusedError for none and for too many, PhotoError for one that cannot be read.
+    """
     looks: list[Look] = []
     for photo in photos:
         if len(looks) == MAX_PHOTOS:
             raise RefusedError(f"more than {MAX_PHOTOS} photos are given; {MAX_PHOTOS} are allowed")
         embedding, quality = reader.read(photo.pixels, photo.name)
         protected = protection.protect(embedding)  # as the door's own are from the embedder on
-        looks.append(Look(f"photo {photo.name}", protected, quality.grade, quality.flaws))
+        kept = portrait(photo) if portrait is not None else b""
+        looks.append(Look(f"photo {photo.name}", protected, quality.grade, quality.flaws, kept))
     if not looks:
         raise RefusedError("no photo is given; at least one is needed")
     return looks

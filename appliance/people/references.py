@@ -42,6 +42,7 @@ class Look(NamedTuple):
     embedding: Embedding
     grade: Grade
     flaws: tuple[Flaw, ...] = ()
+    photo: bytes = b""  # JPEG, to be kept beside the template; b"" for none
 
 
 @dataclass(frozen=True, slots=True)

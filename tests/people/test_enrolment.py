@@ -24,7 +24,8 @@ from appliance.people.enrolment import (
     enrol_seen,
     remove,
 )
-from appliance.people.gallery import Consent, Gallery, Person
+from appliance.people.gallery import Gallery
+from appliance.people.person import Consent, Person
 from appliance.people.references import MAX_KEPT, Standard
 from appliance.records import Actor, ActorKind, Embedding, Flaw, Grade, Quality
 
@@ -317,8 +318,8 @@ def test_of_many_views_the_most_different_are_kept(gallery: Gallery, audit: Audi
     assert [why for _, why in enrolled.dropped] == [f"is one too many; {MAX_KEPT} are kept"] * (9 - MAX_KEPT)
     kept = np.stack([look.embedding.vector for look in enrolled.kept])
     apart = (kept @ kept.T)[~np.eye(MAX_KEPT, dtype=bool)].max()
-    left = [READER._scenes[name.removeprefix("photo ")][0].vector for name, _ in enrolled.dropped]
-    assert all((kept @ one).max() >= apart - 1e-6 for one in left)
+    left = [READER._scenes[name.removeprefix("photo ")][0] for name, _ in enrolled.dropped]
+    assert all((kept @ gallery.protection.protect(one).vector).max() >= apart - 1e-6 for one in left)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.4, 0.6])
@@ -365,8 +366,9 @@ def test_visit_is_held_to_the_same_standard(gallery: Gallery, audit: AuditLog) -
     def enrol_visit(*references: tuple[Embedding, Grade], standard: Standard = STANDARD) -> Person:
         """Enrol Bob from a visit."""
         actor = Actor(ActorKind.CLIENT, "desk")
+        seen = [(gallery.protection.protect(embedding), grade) for embedding, grade in references]
         return enrol_seen(
-            gallery, audit, references, "Bob", consent=CONSENT, standard=standard, actor=actor, method="mqtt"
+            gallery, audit, seen, "Bob", consent=CONSENT, standard=standard, actor=actor, method="mqtt"
         ).person
 
     high, medium = Grade.HIGH, Grade.MEDIUM
