@@ -6,6 +6,7 @@ new one below it.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -76,7 +77,13 @@ def connect(path: Path) -> sqlite3.Connection:
 
     Nothing else opens SQLite, so this is where the durability tests put a disk that fails under it.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite itself would ask the umask
+    # SQLite itself would ask the umask. The file is not opened here: closing it would take the locks of every
+    # connection that this process has to it, and the next process to leave would delete the log under them (SQLite:
+    # "How To Corrupt", 2.2).
+    with suppress(FileExistsError):
+        os.mknod(path, 0o600)
+    if not os.access(path, os.R_OK | os.W_OK):  # SQLite would read, and refuse the first change
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
 
 
