@@ -23,6 +23,7 @@ COMMANDS = {
     "pass": "appliance.commands.passes",
     "models": "appliance.commands.models",
     "audit": "appliance.commands.audit",
+    "backup": "appliance.commands.backup",
     "replay": "appliance.commands.replay",
     "attendant": "appliance.commands.attendant",
     "client": "appliance.commands.client",

@@ -20,6 +20,7 @@ from appliance.backup.whole import new_file
 from appliance.clients import CLIENTS, own_key
 from appliance.errors import HardwareError, RefusedError, StorageError
 from appliance.lone import only_one
+from appliance.people.consents import ConsentTexts
 from appliance.people.migrations import GALLERY
 from appliance.storage import Schema, named_faults, open_database
 
@@ -40,8 +41,8 @@ DATABASES: dict[str, Schema] = {
 _MAY_MISS = {"ledger.db", "clients.db"}  # where no reader has run yet, or nobody may send commands
 COMMISSIONING = "commissioning.json"
 SETTINGS = ("appliance.toml", "access.toml")  # where they belong is for an administrator to say
-_CONSENT = re.compile(r"consent-[A-Za-z0-9][A-Za-z0-9.-]{0,62}\.(txt|toml)")
-MAX_MEMBERS = 64
+_CONSENT = re.compile(r"consent-[A-Za-z0-9][A-Za-z0-9.-]{0,31}_[a-z]{2,3}(-[A-Za-z0-9]{2,8})*\.txt")
+MAX_MEMBERS = 512
 MAX_SETTINGS_BYTES = 4 * 1024 * 1024
 MAX_DATABASE_BYTES = 1 << 40
 _LENGTH = struct.Struct(">I")
@@ -199,6 +200,12 @@ def _files(installation: Installation) -> Iterator[tuple[str, Path]]:
     for name, path in named.items():
         if path is not None and path.is_file():
             yield name, path
+    if installation.consent_folder is not None:
+        texts = ConsentTexts(installation.consent_folder)
+        for version in texts.versions():
+            for language in texts.languages(version):
+                name = f"consent-{version}_{language}.txt"
+                yield name, installation.consent_folder / version / f"{language}.txt"
 
 
 def _contents(copies: list[tuple[str, Path]]) -> Contents:

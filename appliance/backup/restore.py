@@ -48,12 +48,21 @@ class Restored:
     unreadable: int  # people of the backup whose key is not here
 
 
-def restore(installation: Installation, path: Path, key: bytes, *, signer: str = "", whole: bool = False) -> Restored:
+def restore(
+    installation: Installation,
+    path: Path,
+    key: bytes,
+    *,
+    signer: str = "",
+    whole: bool = False,
+    without_keys: bool = False,
+) -> Restored:
     """Put the backup at `path` in the place of what is here, and return what was done.
 
     `signer` is the fingerprint of the device that made it, where that is another one; `whole` takes its ledger, clients
-    and audit log too, though those that are here are sound. Raises RefusedError for a backup that is not as it was
-    made, HardwareError where a reader runs or a database is in use; then nothing was changed.
+    and audit log too, though those that are here are sound; `without_keys` takes people whose keys are not here.
+    Raises RefusedError for a backup that is not as it was made, HardwareError where a reader runs or a database is in
+    use; then nothing was changed.
     """
     state = installation.state
     staged = state / STAGED
@@ -68,11 +77,11 @@ def restore(installation: Installation, path: Path, key: bytes, *, signer: str =
             for name in kept:
                 (new / name).unlink()
             _check_log(new, installation)
-            erased, unreadable = _known(installation, new)
-            aside = _set_aside(new, state / SETTINGS)
-            replaced = tuple(sorted(one.name for one in new.iterdir()))
+            erased, unreadable = _known(installation, new, without_keys=without_keys)
             for name in DATABASES:
                 _fold(state / name)
+            aside = _set_aside(new, state / SETTINGS)
+            replaced = tuple(sorted(one.name for one in new.iterdir()))
             _hold(staged, replaced)
         except BaseException:
             if not (staged / "holds").exists():
@@ -83,9 +92,9 @@ def restore(installation: Installation, path: Path, key: bytes, *, signer: str =
 
 
 def finish(state: Path) -> None:
-    """Complete a restore that a power cut interrupted; nothing where there is none. Raises HardwareError."""
-    if (state / STAGED / "holds").exists():
-        with only_one(state / "reader.lock"):
+    """Complete a restore that a power cut interrupted; nothing where there is none any more. Raises HardwareError."""
+    with only_one(state / "reader.lock"):
+        if (state / STAGED / "holds").exists():
             _finish(state)
 
 
@@ -131,13 +140,20 @@ def _check_log(new: Path, installation: Installation) -> None:
         file.write(canonical({"seq": verdict.head.seq, "hash": verdict.head.hash}) + b"\n")
 
 
-def _known(installation: Installation, new: Path) -> tuple[int, int]:
-    """Return how many of the backup's people were erased since, and of how many others no key is here."""
+def _known(installation: Installation, new: Path, *, without_keys: bool) -> tuple[int, int]:
+    """Return how many of the backup's people were erased since, and of how many others no key is here.
+
+    Raises RefusedError where there are such and they are not to be taken.
+    """
     with closing(sqlite3.connect(new / "gallery.db")) as gallery:
         people = {row[0] for row in gallery.execute("SELECT person_id FROM person")}
     with Keyring.beside(installation.gallery_file) as keyring:
         erased = people & {one.person_id for one in keyring.tombstones()}
-        return len(erased), len(people - erased - keyring.keys().keys())
+        unreadable = len(people - erased - keyring.keys().keys())
+    if unreadable and not without_keys:
+        import_first = "import the keys first (ostiary keys import), or say --without-keys"
+        raise RefusedError(f"of {unreadable} people of the backup no key is here: {import_first}")
+    return len(erased), unreadable
 
 
 def _set_aside(new: Path, folder: Path) -> tuple[str, ...]:
@@ -184,7 +200,8 @@ def _finish(state: Path) -> None:
                     if (state / f"{name}{beside}").exists():
                         (state / f"{name}{beside}").replace(staged / "old" / f"{name}{beside}")
                 (staged / "new" / name).replace(state / name)
-        sync(state)
+        for folder in (state, staged / "new", staged / "old"):
+            sync(folder)
         (staged / "holds").unlink()
         sync(staged)
         shutil.rmtree(staged)

@@ -22,6 +22,7 @@ _Params = ParamSpec("_Params")
 _Result = TypeVar("_Result")
 _DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])?")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+UNFINISHED = "restore/holds"  # in the state folder: a restore that a power cut interrupted
 _PATH = click.Path(path_type=Path)
 
 
@@ -134,6 +135,10 @@ def open_installation(config_file: Path | None, state: Path | None) -> Installat
     except OSError as fault:
         msg = f"state folder {folder} cannot be made: {fault.strerror}"
         raise click.UsageError(msg) from fault
+    if (folder / UNFINISHED).exists():
+        from appliance.backup.restore import finish  # noqa: PLC0415  it is next to never needed
+
+        finish(folder)
     return Installation(settings, folder, config_file)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from typing import TYPE_CHECKING
@@ -90,7 +91,7 @@ def test_chunks_are_all_there_and_once(tmp_path: Path, numbers: list[int]) -> No
 def signed(line: bytes, chunks: list[bytes]) -> bytes:
     """Return a file of these parts, signed anew by the same device."""
     body = line + b"".join(chunks)
-    digest = sealed.hashlib.sha512(body).digest()
+    digest = hashlib.sha512(body).digest()
     return body + SIGNER.sign(b"ostiary sealed file\0" + digest)
 
 

@@ -1,0 +1,118 @@
+"""`ostiary backup`: what a device knows, sealed and signed, put away and put back."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from appliance.audit import AuditLog
+from appliance.commands.options import Installation, with_installation
+from appliance.contract import EventType
+from appliance.people.enrolment import CLI
+from appliance.people.gallery import Gallery
+from appliance.people.keyring import Keyring
+from appliance.records import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from appliance.backup.archive import Backup
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def backup() -> None:
+    """Write backups, verify them and put them back. A backup holds no key: see `ostiary keys export`."""
+
+
+@backup.command()
+@click.argument("file", type=_FILE)
+@with_installation
+def create(installation: Installation, file: Path) -> None:
+    """Write everything but keys and models that were added to a new FILE; the door may work on meanwhile."""
+    from appliance.backup import archive  # noqa: PLC0415  help must not load the ciphers
+
+    # Whoever was erased is gone before the copy is made, and a gallery of an older version is sealed.
+    with Gallery(installation.gallery_file) as gallery:
+        key = gallery.keyring.secret("backup")
+    made = archive.create(installation, file.absolute(), key)
+    _say(installation, EventType.BACKED_UP, f"{made.contents.people} people, SHA-256 {made.seal.file_hash}")
+    _tell(made, "written and read back")
+
+
+@backup.command()
+@click.argument("file", type=_FILE)
+@with_installation
+def verify(installation: Installation, file: Path) -> None:
+    """Read every byte of FILE and check all of its databases; nothing is changed."""
+    from appliance.backup import archive  # noqa: PLC0415  as above
+
+    _tell(archive.verify(file.absolute(), _key(installation), installation.state), "whole and unaltered")
+
+
+@backup.command()
+@click.argument("file", type=_FILE)
+@click.option("--signer", default="", help="Fingerprint of the device that made it, where it is another one.")
+@click.option("--whole", is_flag=True, help="Take its log, ledger and clients too, though those here are sound.")
+@click.option("--without-keys", is_flag=True, help="Take people too whose keys are not here: they cannot be read.")
+@click.option("--yes", is_flag=True, help="Do not ask again.")
+@with_installation
+def restore(installation: Installation, file: Path, *, signer: str, whole: bool, without_keys: bool, yes: bool) -> None:
+    """Put what FILE holds in the place of what is here; no reader may run. Who was erased since stays erased."""
+    from appliance.backup.restore import restore as put_back  # noqa: PLC0415  as above
+
+    if not yes:
+        click.confirm(f"Replace the people of {installation.state} with those of {file}?", abort=True)
+    done = put_back(
+        installation, file.absolute(), _key(installation), signer=signer, whole=whole, without_keys=without_keys
+    )
+    with Gallery(installation.gallery_file) as gallery:  # buries who was erased since
+        people = gallery.size()
+    made_at, contents = done.backup.seal.header.made_at, done.backup.contents
+    detail = (
+        f"backup of {made_at}, {people} people, {done.erased_since} erased since, replaced {' '.join(done.replaced)}"
+    )
+    _say(installation, EventType.RESTORED, f"{detail}, SHA-256 {done.backup.seal.file_hash}")
+    click.echo(f"restored from {made_at}: {', '.join(done.replaced)}; {people} people")
+    for line in _remarks(done.kept, done.left_aside, done.erased_since, done.unreadable):
+        click.echo(line)
+    click.echo(f"what was changed of people after {made_at} is undone: ostiary audit show --after {contents.audit_seq}")
+
+
+def _remarks(kept: tuple[str, ...], aside: tuple[str, ...], erased_since: int, unreadable: int) -> Iterator[str]:
+    if kept:
+        yield f"kept, for what is here is sound and newer: {', '.join(kept)}"
+    if aside:
+        yield f"left in the folder restored, to be compared: {', '.join(aside)}"
+    if erased_since:
+        yield f"erased since, and not brought back: {erased_since}"
+    if unreadable:
+        yield f"of {unreadable} people no key is here; they cannot be read"
+
+
+def _tell(made: Backup, state: str) -> None:
+    head, contents = made.seal.header, made.contents
+    size = sum(one.bytes for one in contents.members)
+    click.echo(
+        f"{state}: {contents.people} people of {head.device_id} at {head.made_at}, by Ostiary {contents.version}"
+    )
+    click.echo(f"holds {size / 1e6:.1f} MB: {', '.join(one.name for one in contents.members)}")
+    click.echo(f"newest entry of its log: {contents.audit_seq}:{contents.audit_hash}")
+    click.echo(f"signed by the key {made.seal.signer}")
+    click.echo(f"SHA-256 {made.seal.file_hash}")
+
+
+def _key(installation: Installation) -> bytes:
+    with Keyring.beside(installation.gallery_file) as keyring:
+        return keyring.secret("backup")
+
+
+def _say(installation: Installation, kind: EventType, detail: str) -> None:
+    device = installation.settings.device
+    with contextlib.closing(AuditLog(installation.audit_file, device.id, device.door)) as audit:
+        audit.append(Event(kind, datetime.now(UTC), CLI, "cli", detail=detail))
