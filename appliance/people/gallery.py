@@ -125,6 +125,8 @@ class Gallery(DatabaseFile):
         """
         if not 1 <= len(references) <= MAX_REFERENCES:
             raise RefusedError(f"{len(references)} references are given; 1 to {MAX_REFERENCES} are wanted")
+        if not consent.given_by:
+            raise RefusedError("the consent names nobody; who agreed must be known")
         record = Record.new(uuid.uuid4().hex, name, consent)
         record.external_id, record.notes, record.tags = external_id, notes, sorted(set(tags))
         rows = [(embedding, grade, _unit(embedding)) for embedding, grade in references]
@@ -559,6 +561,8 @@ class Gallery(DatabaseFile):
             if person_id != owner:
                 owner, key = person_id, self._key(person_id, keys)
             vector = None
+            if key is None and self.keyring.buried(person_id):  # erased since we began to read
+                continue
             if key is not None:
                 vector = unseal(key, sealed, of_reference(reference_id, person_id, model_id, protection))
             turned = protection == current

@@ -118,22 +118,28 @@ class Keyring(DatabaseFile):
             yield
             return
         changes = self._db.conn.total_changes
-        with named_faults(KEYS, self.path), one_change(self._db):
+        with named_faults(KEYS, self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+        try:
             yield
+            with named_faults(KEYS, self.path):  # and not around the block: its faults are somebody else's
+                self._db.execute("COMMIT")
+        finally:
+            self._db.rollback()
         if self._db.conn.total_changes != changes:
             empty_log(self._db)  # in which a destroyed key would still stand
 
     def new(self, person_id: str) -> AESGCM:
         """Return a new key for a new person. Raises StorageError for somebody who was erased."""
         key = os.urandom(KEY_BYTES)
-        with self.transaction():
+        with self.transaction(), named_faults(KEYS, self.path):
             wrapped = _wrap(self._current(), key, _of_person(person_id))
             self._db.execute("INSERT INTO person_key VALUES (?, ?)", [person_id, wrapped])
         return AESGCM(key)
 
     def renew(self, person_id: str) -> AESGCM:
         """Return a new key in place of the person's old one, under which nothing can be read from then on."""
-        with self.transaction():
+        with self.transaction(), named_faults(KEYS, self.path):
             self._db.execute("DELETE FROM person_key WHERE person_id = ?", [person_id])
             return self.new(person_id)
 
@@ -158,7 +164,7 @@ class Keyring(DatabaseFile):
 
     def destroy(self, person_id: str) -> Tombstone:
         """Destroy the person's key for good, and return what remains of it."""
-        with self.transaction():
+        with self.transaction(), named_faults(KEYS, self.path):
             row = self._db.execute("SELECT wrapped FROM person_key WHERE person_id = ?", [person_id]).fetchone()
             key = None if row is None else _unwrap(self._current(), row[0], _of_person(person_id))
             left = Tombstone(person_id, datetime.now(UTC), hashlib.sha256(key or b"").hexdigest())
@@ -174,6 +180,11 @@ class Keyring(DatabaseFile):
                 "SELECT person_id, erased_at, key_hash FROM tombstone ORDER BY erased_at"
             ).fetchall()
         return tuple(Tombstone(person_id, _time(at, self.path), key_hash) for person_id, at, key_hash in rows)
+
+    def buried(self, person_id: str) -> bool:
+        """Tell whether this person was erased."""
+        with named_faults(KEYS, self.path):
+            return self._db.execute("SELECT 1 FROM tombstone WHERE person_id = ?", [person_id]).fetchone() is not None
 
     def secret(self, name: str) -> bytes:
         """Return the device's own 32 bytes of this name, made when they are first asked for."""
@@ -211,7 +222,7 @@ class Keyring(DatabaseFile):
         keys or the new ones. The data keys themselves, and so the gallery, do not change.
         """
         fresh = self._store.fresh()
-        with self.transaction():
+        with self.transaction(), named_faults(KEYS, self.path):
             old, new = self._current(), AESGCM(secret := os.urandom(KEY_BYTES))
             for table, column, bound in (("person_key", "person_id", _of_person), ("secret", "name", _of_secret)):
                 rows = self._db.execute(f"SELECT {column}, wrapped FROM {table}").fetchall()  # noqa: S608 - our own words
@@ -227,7 +238,7 @@ class Keyring(DatabaseFile):
 
     def _keep(self, name: str, secret: bytes, *, replaced: bool) -> None:
         verb = "INSERT OR REPLACE" if replaced else "INSERT OR IGNORE"
-        with self.transaction():
+        with self.transaction(), named_faults(KEYS, self.path):
             values = [name, _wrap(self._current(), secret, _of_secret(name)), datetime.now(UTC).isoformat()]
             self._db.execute(f"{verb} INTO secret VALUES (?, ?, ?)", values)
 

@@ -134,7 +134,8 @@ class Register:
     def add(self, record: Record) -> None:
         """Write somebody new, with a key of their own. Raises RefusedError for an external id that is taken."""
         self._free_external(record)
-        key = self._keyring.new(record.person_id)
+        # One may be there: of a taking over that was cut once the keys were kept.
+        key = self._keyring.key(record.person_id) or self._keyring.new(record.person_id)
         self._db.execute(
             "INSERT INTO consent VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [record.consent_id, record.text_version, record.text_hash, record.language, record.given_at,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, overload
 
@@ -73,12 +72,6 @@ class Ids(Sequence[str]):
             return Ids(self.encoded[place])
         found: bytes = self.encoded[place]
         return found.decode()
-
-
-def plain_digest(reference_id: str, person_id: str, model_id: str, vector: bytes) -> bytes:
-    """Return what stood beside a reference when those were not sealed yet, so that a flipped byte showed: 32 bytes."""
-    names = f"{reference_id}\0{person_id}\0{model_id}\0".encode("utf-8", "replace")
-    return hashlib.sha256(names + vector).digest()
 
 
 def build(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from appliance import fixed_point
 from appliance.people.protection import Protection
 from appliance.people.register import Record, Register
 from appliance.people.sealing import encoded, of_reference, seal
-from appliance.people.snapshot import plain_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def take_over(db: Database, keyring: Keyring) -> None:
         assert key is not None  # noqa: S101 - made by `add`
         for reference in db.execute(_REFERENCES, [person_id]).fetchall():
             reference_id, model_id, dimension, grade, vector, digest, at = reference
-            if digest != plain_digest(reference_id, person_id, model_id, vector) or len(vector) != 4 * dimension:
+            if digest != _digest(reference_id, person_id, model_id, vector) or len(vector) != 4 * dimension:
                 continue
             turned = protection.protect_all(np.frombuffer(vector, "<f4").reshape(1, -1), model_id)[0]
             bound = of_reference(reference_id, person_id, model_id, protection.protection_id)
@@ -76,3 +76,9 @@ def _record(row: Sequence[Any]) -> Record:
         record.groups = json.loads(groups)
         record.always, record.extended, record.factor, record.pin, record.duress = rest
     return record
+
+
+def _digest(reference_id: str, person_id: str, model_id: str, vector: bytes) -> bytes:
+    """Return what stood beside a reference when those were not sealed yet, so that a flipped byte showed: 32 bytes."""
+    names = f"{reference_id}\0{person_id}\0{model_id}\0".encode("utf-8", "replace")
+    return hashlib.sha256(names + vector).digest()

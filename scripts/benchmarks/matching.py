@@ -20,14 +20,14 @@ from appliance.drivers.faiss_index import indexed
 from appliance.fixed_point import rounded
 from appliance.people.gallery import Consent, Gallery
 from appliance.people.roll import News, Roll
-from appliance.people.snapshot import StoredReference, digest
+from appliance.people.snapshot import StoredReference
 from appliance.pipeline.matching import search
 from appliance.records import Embedding, GallerySnapshot, Grade
 
 from . import report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -174,16 +174,15 @@ def _roll(size: int) -> Roll:
             yield [_stored(start + place, vector.tobytes()) for place, vector in enumerate(vectors)]
 
     @contextmanager
-    def read(_known: frozenset[bytes]) -> Iterator[News]:
-        yield News(1, set(), chunks())
+    def read(_mark: int | None, _doubtful: Iterable[str]) -> Iterator[News]:
+        yield News(1, 1, None, chunks())
 
     return Roll(MODEL, D, read, indexed)
 
 
 def _stored(number: int, blob: bytes) -> StoredReference:
     reference_id, person_id = f"{number:032x}", f"{number // REFERENCES:032x}"
-    seal = digest(reference_id, person_id, MODEL, blob)
-    return StoredReference(reference_id, person_id, MODEL, D, blob, seal, has_person=True)
+    return StoredReference(reference_id, person_id, MODEL, D, blob, has_person=True)
 
 
 def _followed(size: int) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def test_facts_are_shown_and_nothing_is_written(installation: Installation) -> N
         "always: no",
         "extended: no",
         "factor: none",
+        "max_fpir: none",
     ]
     assert details(installation) == []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -234,17 +233,3 @@ def test_nobody_is_given_a_pass(office: Office) -> None:
         office.issue(office.bob)
     assert office.book.passes() == ()
     assert office.log() == []
-
-
-def test_a_gallery_from_before_there_were_passes_takes_one(tmp_path: Path) -> None:
-    """F9: an earlier file keeps everybody and has no pass yet."""
-    with Gallery(tmp_path / "gallery.db") as gallery:
-        ada = gallery.add("Ada", Consent("Ada", NOON), [(FACE, Grade.HIGH)])
-    with closing(sqlite3.connect(tmp_path / "gallery.db", isolation_level=None)) as db:
-        db.executescript("DROP TABLE pass; DROP TRIGGER passes_go_with_person; PRAGMA user_version = 3;")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = '0004_passes'")
-    with PassBook(tmp_path / "gallery.db") as book:
-        assert book.passes() == ()
-        with book.transaction():
-            book.add(Pass("0" * 16, ada.person_id, 0, int(time.time()) + 60, 1))
-        assert len(book.passes()) == 1

@@ -16,9 +16,10 @@ from appliance.drivers import faiss_index
 from appliance.drivers.faiss_index import indexed
 from appliance.errors import StorageError
 from appliance.people.gallery import Consent, Gallery
-from appliance.people.snapshot import MAX_REFERENCES, Ids, digest
+from appliance.people.snapshot import MAX_REFERENCES, Ids
 from appliance.pipeline.matching import search
 from appliance.records import Embedding, GallerySnapshot, Grade
+from tests.sealed import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,26 +164,27 @@ def test_same_vector_twice_under_one_person_is_not_told(gallery: Gallery, caplog
 
 
 def insert(gallery: Gallery, person_id: str, vector: NDArray[np.float32], reference_id: str) -> None:
-    """Add a reference to somebody as another program would, with a digest that fits."""
+    """Add a reference to somebody as another program with the keys would."""
     blob = vector.astype("<f4").tobytes()
-    seal = digest(reference_id, person_id, MODEL, blob)
-    columns = (reference_id, person_id, MODEL, D, 2, blob, seal, "2026-03-01")
-    raw(gallery, "INSERT INTO reference VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", *columns)
+    box = sealed(gallery, reference_id, person_id, MODEL, blob)
+    turned, at = gallery.protection.protection_id, "2026-03-01"
+    columns = (reference_id, person_id, MODEL, turned, D, 2, "photo", at, at, box)
+    raw(gallery, "INSERT INTO reference VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *columns)
 
 
 def test_person_with_very_many_references_has_no_more_than_the_cap(gallery: Gallery) -> None:
-    """C7: of 60 templates of one person 20 are compared, and N, from which the FPIR is reckoned, counts these."""
-    many, one = enrol(gallery, *range(10)), enrol(gallery, 500)
+    """C7: of 260 templates of one person 248 are compared, and N, from which the FPIR is reckoned, counts these."""
+    many, one = enrol(gallery, *range(240)), enrol(gallery, 500)
     gallery.current(MODEL, D)
-    for seed in range(10, 60):
+    for seed in range(240, 260):
         insert(gallery, many, embedding(seed).vector, f"extra{seed}")
     seen = gallery.current(MODEL, D)
     assert sorted(seen.person_ids) == sorted([many] * MAX_REFERENCES + [one])
     assert seen.size == MAX_REFERENCES + 1
-    assert len(seen.quarantined) == 40
-    assert search(embedding(59), seen)[0].similarity < 0.9
+    assert len(seen.quarantined) == 12
+    assert search(embedding(259), seen)[0].similarity < 0.9
     assert content(seen) == content(gallery.snapshot(MODEL, D))
-    assert sum("one too many" in finding.reason for finding in gallery.findings(MODEL, D)) == 40
+    assert sum("one too many" in finding.reason for finding in gallery.findings(MODEL, D)) == 12
 
 
 def test_unsound_row_that_comes_later_is_quarantined(gallery: Gallery, caplog: pytest.LogCaptureFixture) -> None:
@@ -191,7 +193,7 @@ def test_unsound_row_that_comes_later_is_quarantined(gallery: Gallery, caplog: p
     gallery.current(MODEL, D)
     insert(gallery, ada, np.full(D, np.nan, np.float32), "nan")
     insert(gallery, ada, 100 * embedding(7).vector, "long")
-    raw(gallery, "UPDATE reference SET digest = zeroblob(32) WHERE reference_id = 'long'")
+    raw(gallery, "UPDATE reference SET sealed = zeroblob(32) WHERE reference_id = 'long'")
     enrol(gallery, 2)
     seen = gallery.current(MODEL, D)
     assert sorted(seen.quarantined) == ["long", "nan"]
@@ -209,7 +211,7 @@ def test_reference_whose_person_goes_is_dropped(gallery: Gallery) -> None:
     raw(gallery, "DELETE FROM person WHERE person_id = ?", eve)
     seen = gallery.current(MODEL, D)
     assert eve not in seen.person_ids
-    assert len(seen.quarantined) == 1
+    assert (seen.size, seen.quarantined) == (1, ())
     assert content(seen) == content(gallery.snapshot(MODEL, D))
 
 
