@@ -162,6 +162,7 @@ class Admission:
         self._access.succeeded(visit.probe, by_factor=shown is not None)
         if self._open(visit, extended=allowed.extended, bypass=self.lockdown):
             self._is_let_in(visit.presentation_id, person_id)
+            self._access.seen((person_id, *allowed.companions))
 
     def _is_let_in(self, presentation_id: str, person_id: str) -> None:
         self._on_the_way[presentation_id] = person_id

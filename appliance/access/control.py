@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
 from appliance.access.case import Case
@@ -17,7 +17,7 @@ from appliance.contract import EventType, Reason
 from appliance.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from appliance.access.attempts import Attempts
@@ -107,6 +107,13 @@ class AccessControl:
             subject = self._gallery.subject(one)
             if subject is not None:
                 self._note(subject, moment)
+
+    def seen(self, person_ids: Iterable[str]) -> None:
+        """Note that these people were let in today, in UTC, where the date can be believed. Raises StorageError."""
+        moment = self._clock()
+        if moment.clock_set:
+            for person_id in person_ids:
+                self._gallery.seen(person_id, moment.at.astimezone(UTC).date())
 
     def failed(self, probe: Embedding | None) -> None:
         """Count an attempt that failed: by this face, and at the door."""
