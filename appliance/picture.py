@@ -10,12 +10,16 @@ from appliance import pixels
 from appliance.records import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from appliance.pipeline import Step
+    from appliance.records import FaceDetection
 
 VISITOR_SCALE = 2.2  # of the detection box: head and shoulders
 MAX_SIDE_PX = 320  # enough to recognise a colleague on a telephone
+KEPT_SIDE_PX = 480  # enough for a later model: the face is 218 px wide in it, and is read at 112
 
 
 def visitor(step: Step) -> NDArray[np.uint8]:
@@ -26,12 +30,19 @@ def visitor(step: Step) -> NDArray[np.uint8]:
     if step.presentation is None:
         raise ValueError("nobody is there to be shown")
     seen = step.presentation.latest
-    picture = seen.frame.pixels.copy()
-    for other in step.faces:
-        if other is not seen.detection:
+    return portrait(seen.frame.pixels, seen.detection, step.faces, MAX_SIDE_PX)
+
+
+def portrait(
+    picture: NDArray[np.uint8], face: FaceDetection, faces: Sequence[FaceDetection], side_px: int = KEPT_SIDE_PX
+) -> NDArray[np.uint8]:
+    """Return head and shoulders of `face`, (H, W, 3) RGB, at most `side_px` a side, all other `faces` blurred."""
+    picture = picture.copy()
+    for other in faces:
+        if other is not face:
             _blur(picture, other.box)
-    left, top, right, bottom = _bounds(seen.detection.box, VISITOR_SCALE, picture)
-    return frozen(pixels.shrunk(picture[top:bottom, left:right], MAX_SIDE_PX))
+    left, top, right, bottom = _bounds(face.box, VISITOR_SCALE, picture)
+    return frozen(pixels.shrunk(picture[top:bottom, left:right], side_px))
 
 
 def _blur(picture: NDArray[np.uint8], box: NDArray[np.float32]) -> None:

@@ -134,6 +134,12 @@ class Reception:
             case Refer() as refer:
                 self._refer(step, visit, refer, point)
 
+    def set_aside(self, visit: Presentation | None, hint: Hint | None) -> None:
+        """Decide nothing about this visit, for as long as it lasts: somebody is being enrolled."""
+        if visit is not None:
+            self._settled = _Settled(visit.presentation_id, visit.probe, math.inf, visit.latest.frame.captured_at_s)
+        self._admission.read(hint)
+
     def tick(self) -> None:
         """Close tickets and offers that ran out of time; call it several times a second."""
         now_s = self._clock()

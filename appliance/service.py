@@ -32,13 +32,15 @@ from appliance.drivers.camera import open_camera
 from appliance.drivers.faiss_index import indexed
 from appliance.drivers.photo import encode_jpeg
 from appliance.drivers.qr import read_codes
+from appliance.enrolment.at_the_door import DoorEnrolment
+from appliance.enrolment.desk import GuidedDesk
 from appliance.errors import ApplianceError, DoorError, StorageError
 from appliance.journal import Journal
 from appliance.operating import DoorVerbs
 from appliance.people.calibration import door_point, own_tail
 from appliance.people.gallery import Gallery
 from appliance.people.references import Standard
-from appliance.picture import visitor
+from appliance.picture import portrait, visitor
 from appliance.pipeline import Pipeline
 from appliance.pipeline.following import FollowingStages
 from appliance.pipeline.policy import configured
@@ -142,6 +144,24 @@ class Service:
             point=self._point,
             standard=standard,
         )
+        guided = GuidedDesk(
+            self.gallery,
+            self.journal,
+            self._stages,
+            standard=standard,
+            rules=rules,
+            near_px=self.settings.liveness.min_face_px,
+            portrait=_portrait,
+            clock=self._now,
+        )
+        self._enrolment = DoorEnrolment(
+            installation.reader_socket,
+            guided,
+            self.reception,
+            impostors=standard.impostors,
+            point=self._point,
+        )
+        self._closing.callback(self._enrolment.close)
 
     def enter_pin(self, text: str) -> None:
         """Take what somebody has typed at the door; from any thread. What comes too fast is dropped."""
@@ -185,8 +205,7 @@ class Service:
                 return False
             self._frame_s = frame.captured_at_s
             step = self._pipeline.step(frame, self._snapshot, self._point())
-            self.reception.see(step, self._point())
-            self._remember(step)
+            self._see(step, frame)
             self._hooks.on_step(frame, step, self._point())
         except ApplianceError as fault:
             _log.error("%s", fault)
@@ -197,12 +216,21 @@ class Service:
             return False
         return True
 
+    def _see(self, step: Step, frame: Frame) -> None:
+        if self._enrolment.busy:
+            self._unfinished = None
+            self._enrolment.see(step, frame.captured_at_s)
+            return
+        self.reception.see(step, self._point())
+        self._remember(step)
+
     def _tend(self) -> None:
         """Everything that is due whether or not there is a frame."""
         self._tend_door()
         self._note_camera()
         self._load_gallery()
         self._switchboard.serve(self._use_cases)
+        self._enrolment.tend()
         self.reception.tick()
 
     def _tend_door(self) -> None:
@@ -280,6 +308,14 @@ class Service:
 def _codes(step: Step) -> tuple[str, ...]:
     """Return what the QR codes in view say."""
     return () if step.presentation is None else read_codes(step.presentation.latest.frame.pixels)
+
+
+def _portrait(step: Step) -> bytes:
+    """Return what is kept of the visitor where they agreed to that."""
+    if step.presentation is None:
+        return b""
+    seen = step.presentation.latest
+    return encode_jpeg(portrait(seen.frame.pixels, seen.detection, step.faces))
 
 
 def cores() -> int:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FACES = Path(__file__).parent / "faces"
 APPROACH_S = 1.0
 LEAVE_S = 0.6
-STRAIGHT_S, TURNING_S = 3.0, 5.0  # of somebody who shows poses
+STRAIGHT_S, TURNING_S = 2.5, 3.2  # of somebody who shows poses
 POSED = 3.0  # how far they turn, in turns of somebody who only stands there
 SENSOR_NOISE = 2.0  # luma levels, one standard deviation
 

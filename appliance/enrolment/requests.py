@@ -1,0 +1,101 @@
+"""What can be asked of a running reader on its local socket, as JSON; the same for every command that asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from appliance.enrolment.desk import Newcomer
+from appliance.errors import RefusedError
+from appliance.people.enrolment import Particulars
+from appliance.people.person import Consent
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Start(_Request):
+    """Enrol somebody before the camera, from now on."""
+
+    verb: Literal["enrol.start"] = "enrol.start"
+    name: str
+    given_by: str
+    given_at: AwareDatetime
+    language: str
+    text_version: str = ""
+    text_hash: str = ""
+    photos: bool = False
+    recorded_by: str = ""
+    external_id: str = ""
+    tags: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    valid_until: AwareDatetime | None = None
+    accept_alike: bool = False
+
+    @classmethod
+    def of(cls, newcomer: Newcomer) -> Self:
+        """Return the request to enrol this newcomer."""
+        consent, particulars = newcomer.consent, newcomer.particulars
+        return cls(
+            name=newcomer.name,
+            given_by=consent.given_by,
+            given_at=consent.given_at,
+            language=consent.language,
+            text_version=consent.text_version,
+            text_hash=consent.text_hash,
+            photos=consent.photos,
+            recorded_by=consent.recorded_by,
+            external_id=particulars.external_id,
+            tags=tuple(sorted(particulars.tags)),
+            groups=tuple(sorted(particulars.groups)),
+            valid_until=particulars.valid_until,
+            accept_alike=newcomer.accept_alike,
+        )
+
+    def newcomer(self) -> Newcomer:
+        """Return who is to be enrolled."""
+        consent = Consent(
+            self.given_by,
+            self.given_at,
+            self.language,
+            self.text_version,
+            self.text_hash,
+            photos=self.photos,
+            recorded_by=self.recorded_by,
+        )
+        particulars = Particulars(
+            self.external_id, tags=frozenset(self.tags), groups=frozenset(self.groups), valid_until=self.valid_until
+        )
+        return Newcomer(self.name, consent, particulars, accept_alike=self.accept_alike)
+
+
+class ListOffers(_Request):
+    """Say who can be enrolled once more from a visit that has just been."""
+
+    verb: Literal["offer.list"] = "offer.list"
+
+
+class TakeOffer(_Request):
+    """Enrol somebody once more from such a visit."""
+
+    verb: Literal["offer.take"] = "offer.take"
+    offer_id: Annotated[str, Field(max_length=63)]
+
+
+Request = Start | ListOffers | TakeOffer
+_REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="verb")])
+
+
+def read_request(packet: dict[str, Any]) -> Request:
+    """Return what is asked for. Raises RefusedError, one line, where it is nothing that can be."""
+    try:
+        return _REQUEST.validate_python(packet)
+    except ValidationError as fault:
+        first = fault.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"])) or "verb"
+        raise RefusedError(f"the request is wrong at {where}: {first['msg']}") from fault
