@@ -24,6 +24,7 @@ from appliance.asking import Asking
 from appliance.audit import AuditLog, as_payload
 from appliance.capture import Capture
 from appliance.clerk import Clerk
+from appliance.clock import WallClock
 from appliance.commissioning.clearance import clearance
 from appliance.contract import EventType, Topic
 from appliance.door.link import ControllerLink
@@ -46,6 +47,8 @@ from appliance.pipeline.following import FollowingStages
 from appliance.pipeline.policy import configured
 from appliance.pipeline.presentation import Presentations
 from appliance.pipeline.reading import ModelStages
+from appliance.privacy.purge import DailyPurge
+from appliance.privacy.retention import Rules, rules_of
 from appliance.reception import Reception
 from appliance.records import Actor, ActorKind, Event
 from appliance.switchboard import Switchboard
@@ -92,6 +95,7 @@ class Service:
         self._live = camera is None or camera.live
         self._frame_s: float | None = None  # time of the newest frame of a recording
         self._unfinished: Step | None = None
+        self._nobody = True  # before the camera
         self._pins: queue.Queue[str] = queue.Queue(4)
         self.clearance = clearance(installation)
         self._presentations = Presentations(self.settings.recognition.reading_s)
@@ -162,6 +166,14 @@ class Service:
             point=self._point,
         )
         self._closing.callback(self._enrolment.close)
+        self._purge = DailyPurge(
+            self.gallery,
+            self.journal,
+            rules_of(self.settings.retention) if self._live else Rules(),  # a recording ages nobody
+            actor=Actor(ActorKind.DEVICE, device.id),
+            clock=WallClock(self.settings.access.clock),
+        )
+        self._closing.callback(self._purge.close)
 
     def enter_pin(self, text: str) -> None:
         """Take what somebody has typed at the door; from any thread. What comes too fast is dropped."""
@@ -206,6 +218,7 @@ class Service:
             self._frame_s = frame.captured_at_s
             step = self._pipeline.step(frame, self._snapshot, self._point())
             self._see(step, frame)
+            self._nobody = step.presentation is None
             self._hooks.on_step(frame, step, self._point())
         except ApplianceError as fault:
             _log.error("%s", fault)
@@ -232,6 +245,8 @@ class Service:
         self._switchboard.serve(self._use_cases)
         self._enrolment.tend()
         self.reception.tick()
+        if self._nobody:  # who would have to wait for it
+            self._purge.tend(time.monotonic())
 
     def _tend_door(self) -> None:
         for happened in self.doorway.tend():
