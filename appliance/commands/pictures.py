@@ -1,0 +1,101 @@
+"""What the `ostiary face` commands share: picture files and enrolled people as faces that can be compared."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from appliance import manifest
+from appliance.errors import RefusedError
+from appliance.people.enrolment import only_one
+from appliance.people.gallery import Gallery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from appliance.commands.options import Installation
+    from appliance.faces.comparing import ListedFace, Thresholds
+    from appliance.faces.reader import PictureReader, SeenFace
+    from appliance.manifest import ModelEntry
+    from appliance.records import Embedding, GallerySnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The people, a reader whose templates are comparable with theirs, and the thresholds."""
+
+    gallery: Gallery
+    reader: PictureReader
+    thresholds: Thresholds
+    entry: ModelEntry
+
+    def faces(self, photo: Path) -> tuple[SeenFace, ...]:
+        """Return all faces of a photo, largest first. Raises PhotoError."""
+        from appliance.drivers.photo import read_photo  # noqa: PLC0415  --help must not load the image library
+
+        return self.reader.read(read_photo(photo))
+
+    def only(self, photo: Path) -> Embedding:
+        """Return the one face that a photo is of. Raises PhotoError."""
+        from appliance.drivers.photo import read_photo  # noqa: PLC0415
+
+        return self.reader.only(read_photo(photo), str(photo))
+
+    def shown(self, photo: Path) -> list[ListedFace]:
+        """Return the faces of a photo that can be read, as FILE#1, FILE#2 ..., largest first; of others a line says so.
+
+        Raises PhotoError.
+        """
+        from appliance.faces.comparing import ListedFace  # noqa: PLC0415
+
+        listed = []
+        for number, one in enumerate(self.faces(photo), start=1):
+            if one.embedding is None:
+                click.echo(f"{photo}#{number}: cannot be read, and is left out", err=True)
+            else:
+                listed.append(ListedFace(f"{photo}#{number}", one.embedding))
+        return listed
+
+    def enrolled(self, name_or_id: str) -> list[ListedFace]:
+        """Return the references of one person, by age, with their ids. Raises RefusedError for nobody or several."""
+        from appliance.faces.comparing import ListedFace  # noqa: PLC0415
+
+        person_id = only_one(self.gallery, name_or_id).person_id
+        found = self.gallery.vectors(person_id).items()
+        return [ListedFace(name, one, enrolled=True) for name, one in found if one.model_id == self.entry.model_id]
+
+    def within(self, people: tuple[str, ...], groups: tuple[str, ...]) -> frozenset[str] | None:
+        """Return the ids of these people and of the groups' members; None where neither is given: everybody.
+
+        Raises RefusedError for somebody who is not enrolled, and for a group that nobody is in.
+        """
+        if not people and not groups:
+            return None
+        ids = {only_one(self.gallery, one).person_id for one in people}
+        for group in groups:
+            members = self.gallery.members(group)
+            if not members:
+                raise RefusedError(f"nobody is in the group {group!r}")
+            ids.update(members)
+        return frozenset(ids)
+
+    def snapshot(self) -> GallerySnapshot:
+        """Return everybody's references."""
+        return self.gallery.current(self.entry.model_id, self.entry.output[0].shape[-1])
+
+
+@contextmanager
+def open_pictures(installation: Installation) -> Iterator[Pictures]:
+    """Open the gallery and load the models. Raises StorageError, ModelError."""
+    from appliance.faces.comparing import Thresholds  # noqa: PLC0415  --help must not load a model
+    from appliance.faces.stages import open_picture_reader  # noqa: PLC0415
+
+    settings, added = installation.settings, installation.models_folder
+    entry = manifest.embedder(settings.recognition, added)
+    with Gallery(installation.gallery_file) as gallery:
+        reader = open_picture_reader(settings, added, gallery.protection.protect)
+        yield Pictures(gallery, reader, Thresholds.of(settings.recognition, entry, gallery), entry)

@@ -1,0 +1,42 @@
+"""The picture reader over the shipped models: the one place of this package that loads any."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance import manifest
+from appliance.drivers.tflite import load_model
+from appliance.faces.finding import MAX_FACES, Finder
+from appliance.faces.reader import PictureReader
+from appliance.pipeline.detection import MIN_SCORE, Detection
+from appliance.pipeline.reading import ModelStages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from appliance.config import Settings
+    from appliance.records import Embedding
+
+FAINT_SCORE = 0.3  # of faces 36 and 24 px wide in 1920x1080, 72 of 72 each are found at it, and 61 and 32 at 0.5
+FILM_SCORE = 0.4  # what is no face, and covered all the same, moves about in a film
+FINEST, FAINT_FINEST = 4, 8  # an eighth of the longer side takes four times as long as a quarter
+
+
+def open_picture_reader(
+    settings: Settings, added: Path | None = None, protect: Callable[[Embedding], Embedding] | None = None
+) -> PictureReader:
+    """Return a reader of pictures; as `ModelStages`. Raises ModelError where a file is missing or altered."""
+    folder = manifest.folder_of(settings.recognition)
+    shipped = manifest.read(folder)
+    near, far = (load_model(shipped.entry(role), folder) for role in ("detector", "detector_full_range"))
+
+    def finder(min_score: float, finest: int) -> Finder:
+        return Finder(Detection(near, min_score, MAX_FACES), Detection(far, min_score, MAX_FACES), finest)
+
+    return PictureReader(
+        ModelStages(settings, added, protect),
+        finder(MIN_SCORE, FINEST),
+        faint=finder(FAINT_SCORE, FAINT_FINEST),
+        film=finder(FILM_SCORE, FINEST),
+    )
