@@ -72,6 +72,7 @@ class Gallery(DatabaseFile):
         try:
             with named_faults(GALLERY, path):
                 self._register = Register(self._db, self.keyring)
+                self._settle()
                 self._bury()
         except BaseException:
             self.close()
@@ -93,16 +94,20 @@ class Gallery(DatabaseFile):
     def transaction(self) -> Iterator[None]:
         """Make every change inside one change, which is kept only when the block ends without raising.
 
-        The keys are kept first: a power cut in between leaves a key of nobody, or somebody without a key, whom the
-        next opening erases.
+        The keys are kept first, and what they replace until the gallery is kept as well: a power cut in between
+        leaves a key of nobody, and everybody as they were.
         """
         if self._db.conn.in_transaction:
             yield
             return
         self._seen = None
-        with named_faults(GALLERY, self.path), one_change(self._db), self.keyring.transaction():
-            yield
-            self._forget_old_changes()
+        self._settle()
+        try:
+            with named_faults(GALLERY, self.path), one_change(self._db), self.keyring.transaction(self.revision()):
+                yield
+                self._forget_old_changes()
+        finally:
+            self._settle()
         empty_log(self._db)
 
     def add(
@@ -498,6 +503,12 @@ class Gallery(DatabaseFile):
         for table in ("reference", "photo", "pass", "person"):
             self._db.execute(f"DELETE FROM {table} WHERE person_id = ?", [person_id])  # noqa: S608 - our own words
         self._db.execute("DELETE FROM consent WHERE consent_id = ?", consent)
+
+    def _settle(self) -> None:
+        """Finish with the keys what a change of the gallery has begun, or take it back where it was not kept."""
+        if self.keyring.unsettled():
+            with named_faults(GALLERY, self.path), one_change(self._db):  # whoever is at it finishes first
+                self.keyring.settle(self.revision())
 
     def _bury(self) -> None:
         """Erase everybody who was erased already and has come back: in an old copy of the file, or by a power cut."""

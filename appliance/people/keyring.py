@@ -33,6 +33,21 @@ if TYPE_CHECKING:
 
 NONCE_BYTES = 12
 
+_SETTLE = (
+    """INSERT OR IGNORE INTO tombstone SELECT person_id, erased_at, key_hash FROM retired_key
+    WHERE erased_at IS NOT NULL AND since < :revision""",
+    """INSERT OR REPLACE INTO person_key SELECT person_id, wrapped FROM retired_key
+    WHERE wrapped IS NOT NULL AND since >= :revision""",
+    "INSERT OR REPLACE INTO secret SELECT name, wrapped, made_at FROM retired_secret WHERE since >= :revision",
+    "DELETE FROM retired_key",
+    "DELETE FROM retired_secret",
+)
+_RETIRE = """
+    INSERT INTO retired_key
+    VALUES (:id, (SELECT wrapped FROM person_key WHERE person_id = :id), :at, :hash, :since)
+    ON CONFLICT (person_id) DO UPDATE SET erased_at = excluded.erased_at, key_hash = excluded.key_hash
+"""
+
 _MIGRATIONS = Migrations("ostiary.keys")
 KEYS = Schema("keyring", 0x4F53704B, 1, _MIGRATIONS)  # "OSpK"
 
@@ -54,6 +69,19 @@ def _first_keys(db: Database) -> None:
             name TEXT PRIMARY KEY NOT NULL,
             wrapped BLOB NOT NULL CHECK (length(wrapped) = 60),
             made_at TEXT NOT NULL
+        ) STRICT;
+        CREATE TABLE retired_key (
+            person_id TEXT PRIMARY KEY NOT NULL,
+            wrapped BLOB CHECK (length(wrapped) = 60),
+            erased_at TEXT,
+            key_hash TEXT,
+            since INTEGER NOT NULL
+        ) STRICT;
+        CREATE TABLE retired_secret (
+            name TEXT PRIMARY KEY NOT NULL,
+            wrapped BLOB NOT NULL CHECK (length(wrapped) = 60),
+            made_at TEXT NOT NULL,
+            since INTEGER NOT NULL
         ) STRICT;
         CREATE TABLE tombstone (
             person_id TEXT PRIMARY KEY NOT NULL,
@@ -100,6 +128,7 @@ class Keyring(DatabaseFile):
         super().__init__(path, KEYS)
         try:
             self._store = KeyStore(path.parent)
+            self._since: int | None = None  # the gallery's revision before the change of which ours is a part
             self._seen = -1
             self._vault = self._open_vault()
         except BaseException:
@@ -112,22 +141,45 @@ class Keyring(DatabaseFile):
         return cls(gallery.with_name("keys.db"))
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Make every change inside one change, kept only when the block ends without raising."""
+    def transaction(self, since: int | None = None) -> Iterator[None]:
+        """Make every change inside one change, kept only when the block ends without raising.
+
+        With `since`, the gallery's revision, it is a part of a change of the gallery, which is kept after it: what is
+        replaced or destroyed is only retired until `settle` knows whether the gallery kept its part.
+        """
         if self._db.conn.in_transaction:
             yield
             return
         changes = self._db.conn.total_changes
         with named_faults(KEYS, self.path):
             self._db.execute("BEGIN IMMEDIATE")
+        self._since = since
         try:
             yield
             with named_faults(KEYS, self.path):  # and not around the block: its faults are somebody else's
                 self._db.execute("COMMIT")
         finally:
+            self._since = None
             self._db.rollback()
         if self._db.conn.total_changes != changes:
             empty_log(self._db)  # in which a destroyed key would still stand
+
+    def unsettled(self) -> bool:
+        """Tell whether something was retired by a change of the gallery that may not have been kept."""
+        query = "SELECT EXISTS (SELECT 1 FROM retired_key) OR EXISTS (SELECT 1 FROM retired_secret)"
+        with named_faults(KEYS, self.path):
+            return bool(self._db.execute(query).fetchone()[0])
+
+    def settle(self, revision: int) -> None:
+        """Destroy what was retired by changes that the gallery kept, and take back what was by changes it did not.
+
+        `revision` is the gallery's; nobody else may change the gallery meanwhile.
+        """
+        if not self.unsettled():
+            return
+        with self.transaction(), named_faults(KEYS, self.path):
+            for change in _SETTLE:
+                self._db.execute(change, {"revision": revision})
 
     def new(self, person_id: str) -> AESGCM:
         """Return a new key for a new person. Raises StorageError for somebody who was erased."""
@@ -140,6 +192,7 @@ class Keyring(DatabaseFile):
     def renew(self, person_id: str) -> AESGCM:
         """Return a new key in place of the person's old one, under which nothing can be read from then on."""
         with self.transaction(), named_faults(KEYS, self.path):
+            self._retire(person_id, None)
             self._db.execute("DELETE FROM person_key WHERE person_id = ?", [person_id])
             return self.new(person_id)
 
@@ -168,9 +221,11 @@ class Keyring(DatabaseFile):
             row = self._db.execute("SELECT wrapped FROM person_key WHERE person_id = ?", [person_id]).fetchone()
             key = None if row is None else _unwrap(self._current(), row[0], _of_person(person_id))
             left = Tombstone(person_id, datetime.now(UTC), hashlib.sha256(key or b"").hexdigest())
+            self._retire(person_id, left)
             self._db.execute("DELETE FROM person_key WHERE person_id = ?", [person_id])
-            values = [person_id, left.erased_at.isoformat(), left.key_hash]
-            self._db.execute("INSERT OR IGNORE INTO tombstone VALUES (?, ?, ?)", values)
+            if self._since is None:
+                values = [person_id, left.erased_at.isoformat(), left.key_hash]
+                self._db.execute("INSERT OR IGNORE INTO tombstone VALUES (?, ?, ?)", values)
         return left
 
     def tombstones(self) -> tuple[Tombstone, ...]:
@@ -224,7 +279,12 @@ class Keyring(DatabaseFile):
         fresh = self._store.fresh()
         with self.transaction(), named_faults(KEYS, self.path):
             old, new = self._current(), AESGCM(secret := os.urandom(KEY_BYTES))
-            for table, column, bound in (("person_key", "person_id", _of_person), ("secret", "name", _of_secret)):
+            for table, column, bound in (
+                ("person_key", "person_id", _of_person),
+                ("retired_key", "person_id", _of_person),
+                ("secret", "name", _of_secret),
+                ("retired_secret", "name", _of_secret),
+            ):
                 rows = self._db.execute(f"SELECT {column}, wrapped FROM {table}").fetchall()  # noqa: S608 - our own words
                 opened = ((name, _unwrap(old, wrapped, bound(name))) for name, wrapped in rows)
                 # What cannot be opened now could not be later: it is left as it is, for whoever looks for the cause.
@@ -236,9 +296,19 @@ class Keyring(DatabaseFile):
         self._seen = -1
         return self.status()
 
+    def _retire(self, person_id: str, erased: Tombstone | None) -> None:
+        """Keep the person's key until the gallery has kept its part, where this is a part of its change."""
+        if self._since is None:
+            return
+        at, key_hash = (erased.erased_at.isoformat(), erased.key_hash) if erased else (None, None)
+        self._db.execute(_RETIRE, {"id": person_id, "at": at, "hash": key_hash, "since": self._since})
+
     def _keep(self, name: str, secret: bytes, *, replaced: bool) -> None:
         verb = "INSERT OR REPLACE" if replaced else "INSERT OR IGNORE"
         with self.transaction(), named_faults(KEYS, self.path):
+            if replaced and self._since is not None:
+                old = "SELECT name, wrapped, made_at, ? FROM secret WHERE name = ?"
+                self._db.execute(f"INSERT OR IGNORE INTO retired_secret {old}", [self._since, name])
             values = [name, _wrap(self._current(), secret, _of_secret(name)), datetime.now(UTC).isoformat()]
             self._db.execute(f"{verb} INTO secret VALUES (?, ?, ?)", values)
 
