@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 
 from appliance import __version__
+from appliance.commands.lazy import LazyGroup
 from appliance.errors import ApplianceError
 
-# name -> module that defines the click command of the module's own name; imported when first asked for, because
-# the controller must start without loading a camera or a model.
+# Imported when first asked for: the controller must start without loading a camera or a model.
 COMMANDS = {
-    "run": "appliance.commands.run",
-    "controller": "appliance.commands.controller",
-    "door": "appliance.commands.door",
-    "check": "appliance.commands.check",
-    "commission": "appliance.commands.commission",
-    "person": "appliance.commands.person",
-    "people": "appliance.commands.people",
-    "pass": "appliance.commands.passes",
-    "models": "appliance.commands.models",
-    "audit": "appliance.commands.audit",
-    "backup": "appliance.commands.backup",
-    "replay": "appliance.commands.replay",
-    "attendant": "appliance.commands.attendant",
-    "client": "appliance.commands.client",
-    "demo": "appliance.commands.demo",
+    "run": "appliance.commands.run:run",
+    "controller": "appliance.commands.controller:controller",
+    "door": "appliance.commands.door:door",
+    "check": "appliance.commands.check:check",
+    "commission": "appliance.commands.commission:commission",
+    "person": "appliance.commands.person:person",
+    "enrol": "appliance.commands.enrol:enrol",
+    "people": "appliance.commands.people:people",
+    "pass": "appliance.commands.passes:passes",
+    "models": "appliance.commands.models:models",
+    "audit": "appliance.commands.audit:audit",
+    "backup": "appliance.commands.backup:backup",
+    "replay": "appliance.commands.replay:replay",
+    "attendant": "appliance.commands.attendant:attendant",
+    "client": "appliance.commands.client:client",
+    "demo": "appliance.commands.demo:demo",
 }
 
 
-class _LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        module = COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(module), module.rpartition(".")[2])
-        return command if isinstance(command, click.Command) else None
-
-
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, members=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ostiary")
 def root() -> None:
     """Open a door for people who are enrolled, live and allowed in; ask a human about the rest."""

@@ -16,7 +16,9 @@ from appliance.access.rules_file import RulesFile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from appliance.audit import AuditLog
     from appliance.config import Settings
+    from appliance.people.gallery import Gallery
 
 _Params = ParamSpec("_Params")
 _Result = TypeVar("_Result")
@@ -38,6 +40,18 @@ class Installation:
     def gallery_file(self) -> Path:
         """The database of people."""
         return self.state / "gallery.db"
+
+    def open_gallery(self) -> Gallery:
+        """Return the people; the caller closes it. Raises StorageError."""
+        from appliance.people.gallery import Gallery  # noqa: PLC0415 - the controller has no use for it
+
+        return Gallery(self.gallery_file)
+
+    def open_audit(self) -> AuditLog:
+        """Return the audit log; the caller closes it. Raises StorageError."""
+        from appliance.audit import AuditLog  # noqa: PLC0415 - likewise
+
+        return AuditLog(self.audit_file, self.settings.device.id, self.settings.device.door)
 
     @property
     def audit_file(self) -> Path:

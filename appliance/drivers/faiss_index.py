@@ -39,9 +39,9 @@ class _Block:
     @classmethod
     def of(cls, rows: NDArray[np.float32]) -> Self:
         coarse, left = fixed_point.split(rows)
-        error = float(np.sqrt(np.einsum("nd,nd->n", left, left).max())) * fixed_point.step(rows.shape[1]) * _SLACK
-        whole = bool((left == np.rint(left)).all() and np.abs(left + 0.5).max() < 128)
-        fine, plain = (frozen(left.astype(np.int8)), None) if whole else (None, frozen(rows))
+        squares = np.einsum("nd,nd->n", left, left, dtype=np.float32)
+        error = float(np.sqrt(squares.max())) * fixed_point.step(rows.shape[1]) * _SLACK
+        fine, plain = (frozen(left), None) if left.dtype == np.int8 else (None, frozen(rows))
         return cls(*_index(coarse.view(np.uint8) ^ np.uint8(128)), fine, plain, error)
 
     def at(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from appliance.people.gallery import Gallery
+    from appliance.people.person import Receipt
     from appliance.people.protection import Protection
     from appliance.records import Candidate, Embedding, Grade, Quality
 
@@ -203,17 +204,20 @@ def remove(
     *,
     actor: Actor = CLI,
     method: str = "cli",
-) -> Person:
-    """Erase the one person of this name or id, and return who that was; the audit log keeps only the id.
+) -> Receipt:
+    """Erase the one person of this name or id, and return the receipt, whose hash the audit log keeps with the id.
 
     Raises RefusedError where nobody or several people are meant, StorageError where either database cannot be
     written; then nobody is erased.
     """
     person = only_one(gallery, name_or_id)
-    detail = f"person {person.person_id}, {person.references} references"
-    erased = _event(EventType.ERASED, actor, method, detail)
-    recorded(gallery, audit, lambda: gallery.remove(person.person_id), lambda _: erased, "nobody was erased")
-    return person
+
+    def say(receipt: Receipt) -> Event:
+        counted = f"{receipt.references} references, {receipt.photos} photos"
+        detail = f"person {receipt.person_id}, {counted}, receipt {receipt.receipt_hash}"
+        return _event(EventType.ERASED, actor, method, detail)
+
+    return recorded(gallery, audit, lambda: gallery.remove(person.person_id), say, "nobody was erased")
 
 
 def only_one(gallery: Gallery, name_or_id: str) -> Person:

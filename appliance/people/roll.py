@@ -83,7 +83,10 @@ class Roll:
             _tell(_conflicts(page, kept))
         if page.snapshot.index is None:  # texts are read quicker, and few of them are small enough
             people, references = tuple(page.snapshot.person_ids), tuple(page.snapshot.reference_ids)
-            page = replace(page, snapshot=replace(page.snapshot, person_ids=people, reference_ids=references))
+            # By column: a product with 1,000 rows takes a tenth less time than by row.
+            matrix = frozen(np.asfortranarray(page.snapshot.matrix))
+            shown = replace(page.snapshot, person_ids=people, reference_ids=references, matrix=matrix)
+            page = replace(page, snapshot=shown)
         self._page, self._mark = page, news.mark
         return page.snapshot
 
@@ -91,7 +94,8 @@ class Roll:
         old = page.snapshot
         new, findings = judge(rows, self.model_id, self._dimension, old.revision)
         _tell(findings)
-        prints = np.array([hash(row.tobytes()) for row in new.matrix], np.int64)
+        by_id = {row.reference_id: row.vector for row in rows}
+        prints = np.array([hash(by_id[one]) for one in new.reference_ids], np.int64)
         grown = _changed(old, np.ones(old.size, np.bool_), new)
         return _Page(
             self._indexed(replace(grown, quarantined=(*old.quarantined, *new.quarantined))),
@@ -116,8 +120,7 @@ def _changed(old: GallerySnapshot, keep: NDArray[np.bool_], new: GallerySnapshot
     if old.index is not None:
         index = old.index.changed(keep, new.matrix)
         return replace(old, person_ids=person_ids, reference_ids=reference_ids, index=index)
-    # By column: a product with 1,000 rows takes a tenth less time than by row.
-    matrix = frozen(np.asfortranarray(np.concatenate((old.matrix[keep], new.matrix))))
+    matrix = frozen(np.concatenate((old.matrix[keep], new.matrix)) if old.size else new.matrix)
     return replace(old, matrix=matrix, person_ids=person_ids, reference_ids=reference_ids)
 
 

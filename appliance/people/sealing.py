@@ -97,7 +97,9 @@ def decoded_all(blobs: Sequence[bytes], dimension: int) -> NDArray[np.float32]:
     """Return templates of 2 or 4 bytes a number, (N, D)."""
     if all(len(blob) == 2 * dimension for blob in blobs):
         whole = np.frombuffer(b"".join(blobs), "<i2").reshape(-1, dimension)
-        return whole.astype(np.float32) * np.float32(fixed_point.step(dimension))
+        found = np.empty(whole.shape, np.float32)
+        np.multiply(whole, np.float32(fixed_point.step(dimension)), out=found)
+        return found
     found = np.empty((len(blobs), dimension), np.float32)
     for at, blob in enumerate(blobs):
         found[at] = decoded(blob, dimension)

@@ -142,8 +142,10 @@ def _matrix(rows: Sequence[StoredReference], dimension: int) -> tuple[NDArray[np
     with np.errstate(all="ignore"):  # NaN and infinity are what we look for
         norms = np.sqrt(np.einsum("nd,nd->n", joined, joined, dtype=np.float64))
         sound = np.abs(norms - 1) <= NORM_TOLERANCE  # this way round, NaN is refused
-        lengths = np.where(np.abs(norms - 1) <= AS_ENROLLED, 1, norms)
-        matrix = (joined[sound] / lengths[sound, None]).astype(np.float32)
+        near = np.abs(norms - 1) <= AS_ENROLLED
+        if near.all():
+            return frozen(joined), [""] * len(rows)
+        matrix = (joined[sound] / np.where(near, 1, norms)[sound, None]).astype(np.float32)
     flaws = ["" if good else _norm_flaw(float(norm)) for good, norm in zip(sound, norms, strict=True)]
     return frozen(np.ascontiguousarray(matrix)), flaws
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from appliance.audit import AuditLog
 from appliance.cli import root
 from appliance.commands.options import Installation, open_installation
-from appliance.commands.person import add_person
+from appliance.commands.person_add import add_person
 from appliance.drivers.photo import encode_png
 from appliance.errors import ApplianceError, PhotoError, RefusedError
 from appliance.manifest import Impostors

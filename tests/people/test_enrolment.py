@@ -133,11 +133,13 @@ def test_enrolled_is_in_gallery_and_log(gallery: Gallery, audit: AuditLog) -> No
 def test_erased_is_in_the_log_and_nowhere_else(gallery: Gallery, audit: AuditLog) -> None:
     """J7, J8: erasure leaves nobody in the gallery and one more entry, by id, in the log."""
     ada = enrol_ada(gallery, audit, "ada1")
-    assert remove(gallery, audit, "Ada") == ada
+    receipt = remove(gallery, audit, "Ada")
+    assert (receipt.person_id, receipt.references) == (ada.person_id, ada.references)
     assert gallery.people() == ()
     last = list(audit.read())[-1]
     assert last.event.event_type is EventType.ERASED
     assert ada.person_id in last.event.detail
+    assert receipt.receipt_hash in last.event.detail
     assert b"Ada" not in canonical(as_payload(last))
 
 
@@ -220,7 +222,7 @@ def test_ambiguous_name_erases_nobody(gallery: Gallery, audit: AuditLog) -> None
     with pytest.raises(RefusedError, match="nobody is enrolled as 'Eve'"):
         remove(gallery, audit, "Eve")
     assert len(gallery.people()) == 2
-    assert remove(gallery, audit, two.person_id) == two
+    assert remove(gallery, audit, two.person_id).person_id == two.person_id
     assert gallery.people() == (one,)
 
 

@@ -27,7 +27,8 @@ SIGNS = "d0b7a6eecb54e9d7"
 def faces(count: int, seed: int) -> NDArray[np.float32]:
     """Return unit rows."""
     rows = np.random.default_rng(seed).normal(size=(count, D))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    units: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return units
 
 
 def test_rotation_keeps_every_cosine() -> None:
