@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 import click
 
 from appliance import config
-from appliance.access.rules_file import RulesFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from appliance.access.rules_file import RulesFile
     from appliance.audit import AuditLog
     from appliance.config import Settings
     from appliance.people.gallery import Gallery
@@ -65,6 +65,8 @@ class Installation:
 
     def open_rules(self) -> RulesFile:
         """Return the access rules. Raises ConfigError."""
+        from appliance.access.rules_file import RulesFile  # noqa: PLC0415 - a list of people has no use for it
+
         return RulesFile(self.rules_file, required=bool(self.settings.access.rules))
 
     @property

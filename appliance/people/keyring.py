@@ -10,6 +10,7 @@ belongs to is bound to it.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from appliance.people.device_key import KEY_BYTES, DeviceKey, KeyStore
 from appliance.storage import DatabaseFile, Schema, empty_log, named_faults, one_change, pragma
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import Literal
 
@@ -202,6 +203,15 @@ class Keyring(DatabaseFile):
             row = self._db.execute("SELECT wrapped FROM person_key WHERE person_id = ?", [person_id]).fetchone()
         key = None if row is None else _unwrap(self._current(), row[0], _of_person(person_id))
         return None if key is None else AESGCM(key)
+
+    def keys_of(self, person_ids: Sequence[str]) -> dict[str, AESGCM]:
+        """Return these people's keys, by id; without those there is none of."""
+        vault = self._current()
+        query = "SELECT person_id, wrapped FROM person_key WHERE person_id IN (SELECT value FROM json_each(?))"
+        with named_faults(KEYS, self.path):
+            rows = self._db.execute(query, [json.dumps(list(person_ids))]).fetchall()
+        opened = ((person_id, _unwrap(vault, wrapped, _of_person(person_id))) for person_id, wrapped in rows)
+        return {person_id: AESGCM(key) for person_id, key in opened if key is not None}
 
     def keys(self) -> dict[str, bytes]:
         """Return every person's key, by id; one that cannot be unwrapped is left out. 0.15 s for 100,000."""

@@ -46,6 +46,7 @@ _RECORD = """
     FROM person p JOIN consent c USING (consent_id) WHERE p.person_id = ?
 """
 _PLAIN = 16  # columns of a record that stand as they are
+_AT_ONCE = 512  # names opened together
 UNREAD = ""  # the name of somebody whose name can no longer be read
 
 
@@ -246,20 +247,25 @@ class Register:
         found = row.fetchone()
         return None if found is None else str(found[0])
 
-    def beginning(self, text: str) -> Iterator[Person]:
-        """Give everybody of whose name each word of the text begins a word, in order of enrolment."""
+    def beginning(self, text: str, limit: int) -> list[Person]:
+        """Return those of whose name each word of the text begins a word, at most `limit`, in order of enrolment."""
         words = folded(text).split()
         if not words:
-            return
+            return []
         hits = " INTERSECT ".join("SELECT person_id FROM name_word WHERE word = ?" for _ in words)
-        # The rarer the better: one query of all, and the names themselves decide.
-        found = self.listed(
-            f"WHERE p.person_id IN ({hits}) ORDER BY p.number", [self._index.word(word) for word in words]
-        )
-        for person in found:
-            parts = folded(person.name).split()
-            if all(any(part.startswith(word) for part in parts) for word in words):
-                yield person
+        query = f"SELECT person_id, who FROM person WHERE person_id IN ({hits}) ORDER BY number"  # noqa: S608 - ours
+        rows = self._db.conn.execute(query, [self._index.word(word) for word in words])
+        found: list[str] = []
+        # The index tells the first letters alone: the names decide, opened some at a time until there are enough.
+        while len(found) < limit and (some := rows.fetchmany(_AT_ONCE)):
+            keys = self._keyring.keys_of([person_id for person_id, _ in some])
+            for person_id, who in some:
+                name = (unseal_fields(keys.get(person_id), who, of_name(person_id)) or {}).get("name", UNREAD)
+                parts = folded(name).split()
+                if all(any(part.startswith(word) for part in parts) for word in words):
+                    found.append(person_id)
+        few = json.dumps(found[:limit])
+        return list(self.listed("WHERE p.person_id IN (SELECT value FROM json_each(?)) ORDER BY p.number", [few]))
 
     def dynamic(self) -> dict[str, Rule]:
         """Return the dynamic groups, by name. Raises StorageError for one that was altered."""
