@@ -39,6 +39,7 @@ DATABASES: dict[str, Schema] = {
     "audit.db": AUDIT,
 }
 _MAY_MISS = {"ledger.db", "clients.db"}  # where no reader has run yet, or nobody may send commands
+_OLDEST = {"gallery.db": 5}  # no older one was ever backed up: people were not sealed then
 COMMISSIONING = "commissioning.json"
 SETTINGS = ("appliance.toml", "access.toml")  # where they belong is for an administrator to say
 _CONSENT = re.compile(r"consent-[A-Za-z0-9][A-Za-z0-9.-]{0,31}_[a-z]{2,3}(-[A-Za-z0-9]{2,8})*\.txt")
@@ -160,7 +161,7 @@ def check_database(path: Path, schema: Schema) -> None:
             sound = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
         except sqlite3.Error as fault:
             raise RefusedError(f"{schema.what} {path.name} of the backup is damaged: {fault}") from fault
-    if owner != schema.application_id or version < 1:
+    if owner != schema.application_id or version < _OLDEST.get(path.name, 1):
         raise RefusedError(f"{path.name} of the backup is not an Ostiary {schema.what}")
     if version > schema.version:
         known = f"this one knows {schema.version}"

@@ -21,6 +21,7 @@ from appliance.clients import own_key, public_text
 from appliance.errors import HardwareError, RefusedError, StorageError
 from appliance.lone import only_one
 from appliance.people.keyring import Keyring
+from appliance.people.sealing import of_name, unseal_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,13 +147,15 @@ def _known(installation: Installation, new: Path, *, without_keys: bool) -> tupl
     Raises RefusedError where there are such and they are not to be taken.
     """
     with closing(sqlite3.connect(new / "gallery.db")) as gallery:
-        people = {row[0] for row in gallery.execute("SELECT person_id FROM person")}
+        people = dict(gallery.execute("SELECT person_id, who FROM person"))
     with Keyring.beside(installation.gallery_file) as keyring:
-        erased = people & {one.person_id for one in keyring.tombstones()}
-        unreadable = len(people - erased - keyring.keys().keys())
+        erased = people.keys() & {one.person_id for one in keyring.tombstones()}
+        keys = keyring.opened()
+    left = [(one, who) for one, who in people.items() if one not in erased]
+    unreadable = sum(unseal_fields(keys.get(one), who, of_name(one)) is None for one, who in left)
     if unreadable and not without_keys:
-        import_first = "import the keys first (ostiary keys import), or say --without-keys"
-        raise RefusedError(f"of {unreadable} people of the backup no key is here: {import_first}")
+        why = "it is on another device (ostiary keys import), or it was changed when they withdrew their consent"
+        raise RefusedError(f"of {unreadable} people of the backup the key is not here: {why}; --without-keys goes on")
     return len(erased), unreadable
 
 

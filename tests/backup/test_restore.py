@@ -157,6 +157,21 @@ def test_the_erased_stay_erased(device: Installation) -> None:
         assert raw.execute("SELECT COUNT(*) FROM person").fetchone() == (1,)
 
 
+def test_consent_that_was_withdrawn_stays_so(device: Installation) -> None:
+    """C11: what somebody withdrew after the backup does not come back readable, and that is told before."""
+    path, ada = backed_up(device), person_id(device, MARKER)
+    with Gallery(device.gallery_file) as gallery:
+        gallery.withdraw(ada, NOON)
+    with pytest.raises(RefusedError, match="of 1 people of the backup the key is not here"):
+        restore(device, path, key_of(device))
+    assert restore(device, path, key_of(device), without_keys=True).unreadable == 1
+    with Gallery(device.gallery_file) as gallery:
+        assert gallery.vectors(ada) == {}
+        assert gallery.snapshot("m", 8).size == 1
+        gallery.remove(ada)
+    assert names(device) == ["Bea"]
+
+
 def test_what_only_grows_is_not_set_back(device: Installation) -> None:
     """D5 F15: a restore makes no used pass new, no revoked client known, no nonce lower and the log no shorter."""
     path = backed_up(device)
@@ -263,7 +278,7 @@ def test_another_device_with_the_key_must_name_the_signer(device: Installation, 
         restore(other, path, key)
     with pytest.raises(RefusedError, match="signed by another device"):
         restore(other, path, key, signer="0" * 32)
-    with pytest.raises(RefusedError, match="of 2 people of the backup no key is here"):
+    with pytest.raises(RefusedError, match="of 2 people of the backup the key is not here"):
         restore(other, path, key, signer=signer)
     for name in ("keys.db", "gallery.key"):
         shutil.copy(device.state / name, other.state / name)
