@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from appliance.errors import RefusedError
 from appliance.pipeline.detection import merge
 from appliance.records import FaceDetection, Frame, frozen
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from appliance.pipeline.detection import Detection
 
-MAX_FACES = 100  # of one picture; the largest are kept
+MAX_FACES = 100  # of one picture that are told; the largest
+MAX_SIGHTINGS = 5000  # in all parts, several of each face; of more, the surest are taken
 LEAST_PART_PX = 192  # a part smaller than what the detector sees holds nothing more
 INSIDE = 0.6  # of the smaller of two boxes: what lies so far within another is a part of the same face
 
@@ -29,20 +31,29 @@ INSIDE = 0.6  # of the smaller of two boxes: what lies so far within another is 
 class Finder:
     """Finds faces with a detector for near faces and one for far ones. Belongs to one thread at a time."""
 
-    def __init__(self, near: Detection, far: Detection, finest: int) -> None:
-        """Take the detectors, and which part of the longer side is the smallest that is searched: 1, 2, 4 or 8."""
-        self._near, self._far, self._finest = near, far, finest
+    def __init__(self, near: Detection, far: Detection, finest: int, most: int | None = MAX_FACES) -> None:
+        """Take the detectors, and which part of the longer side is the smallest that is searched: 1, 2, 4 or 8.
+
+        At most so many faces are told; None for all.
+        """
+        self._near, self._far, self._finest, self._most = near, far, finest, most
 
     def find(self, pixels: NDArray[np.uint8]) -> tuple[FaceDetection, ...]:
-        """Return the faces in (H, W, 3) RGB pixels, largest first, each once, at most `MAX_FACES`; none gives ()."""
+        """Return the faces in (H, W, 3) RGB pixels, largest first, each once; none gives ().
+
+        Raises RefusedError where all are wanted, and there are more than can be told apart.
+        """
         found = [*self._near.detect(Frame(pixels, 0.0, 0)), *self._in_parts(pixels)]
         if not found:
             return ()
+        if self._most is None and len(found) > MAX_SIGHTINGS:
+            raise RefusedError("the picture shows too large a crowd; cut it into parts")
+        found = sorted(found, key=lambda face: face.score, reverse=True)[:MAX_SIGHTINGS]
         points = np.stack([np.vstack([one.box.reshape(2, 2), one.keypoints]) for one in found]).astype(np.float64)
         merged = merge(points, np.array([one.score for one in found]))
         faces = [_face(rows, score) for rows, score in merged]
         faces.sort(key=lambda face: face.width_px, reverse=True)
-        return _whole(faces)[:MAX_FACES]
+        return _whole(faces)[: self._most]
 
     def _in_parts(self, pixels: NDArray[np.uint8]) -> Iterator[FaceDetection]:
         height, width = pixels.shape[:2]
@@ -82,14 +93,14 @@ def _face(points: NDArray[np.float64], score: float) -> FaceDetection:
 
 def _whole(faces: list[FaceDetection]) -> tuple[FaceDetection, ...]:
     """Leave out what lies within a larger face that is more surely one: a mouth or an eye that a part showed alone."""
-    kept: list[FaceDetection] = []
-    for face in faces:
-        if not any(larger.score >= face.score and _share_within(face, larger) >= INSIDE for larger in kept):
-            kept.append(face)
-    return tuple(kept)
-
-
-def _share_within(face: FaceDetection, larger: FaceDetection) -> float:
-    low, high = np.maximum(face.box[:2], larger.box[:2]), np.minimum(face.box[2:], larger.box[2:])
-    area = float(np.prod(np.maximum(face.box[2:] - face.box[:2], 1e-6)))
-    return float(np.prod(np.clip(high - low, 0, None))) / area
+    boxes = np.stack([face.box for face in faces]).astype(np.float64)
+    scores = np.array([face.score for face in faces])
+    areas = np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 1e-6)
+    kept: list[int] = []
+    for number, face in enumerate(faces):
+        larger = boxes[kept][scores[kept] >= face.score]
+        low, high = np.maximum(larger[:, :2], face.box[:2]), np.minimum(larger[:, 2:], face.box[2:])
+        within = np.prod(np.clip(high - low, 0, None), axis=1) / areas[number]
+        if not (within >= INSIDE).any():
+            kept.append(number)
+    return tuple(faces[number] for number in kept)
