@@ -21,6 +21,7 @@ COMMANDS = {
     "enrol": "appliance.commands.enrol:enrol",
     "people": "appliance.commands.people:people",
     "pass": "appliance.commands.passes:passes",
+    "face": "appliance.commands.face:face",
     "models": "appliance.commands.models:models",
     "audit": "appliance.commands.audit:audit",
     "backup": "appliance.commands.backup:backup",

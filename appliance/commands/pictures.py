@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from appliance import manifest
 from appliance.errors import RefusedError
-from appliance.people.enrolment import only_one
-from appliance.people.gallery import Gallery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +18,7 @@ if TYPE_CHECKING:
     from appliance.faces.comparing import ListedFace, Thresholds
     from appliance.faces.reader import PictureReader, SeenFace
     from appliance.manifest import ModelEntry
+    from appliance.people.gallery import Gallery
     from appliance.records import Embedding, GallerySnapshot
 
 
@@ -63,6 +61,7 @@ class Pictures:
     def enrolled(self, name_or_id: str) -> list[ListedFace]:
         """Return the references of one person, by age, with their ids. Raises RefusedError for nobody or several."""
         from appliance.faces.comparing import ListedFace  # noqa: PLC0415
+        from appliance.people.enrolment import only_one  # noqa: PLC0415
 
         person_id = only_one(self.gallery, name_or_id).person_id
         found = self.gallery.vectors(person_id).items()
@@ -75,6 +74,8 @@ class Pictures:
         """
         if not people and not groups:
             return None
+        from appliance.people.enrolment import only_one  # noqa: PLC0415
+
         ids = {only_one(self.gallery, one).person_id for one in people}
         for group in groups:
             members = self.gallery.members(group)
@@ -91,8 +92,10 @@ class Pictures:
 @contextmanager
 def open_pictures(installation: Installation) -> Iterator[Pictures]:
     """Open the gallery and load the models. Raises StorageError, ModelError."""
-    from appliance.faces.comparing import Thresholds  # noqa: PLC0415  --help must not load a model
+    from appliance import manifest  # noqa: PLC0415  --help must not load a model
+    from appliance.faces.comparing import Thresholds  # noqa: PLC0415
     from appliance.faces.stages import open_picture_reader  # noqa: PLC0415
+    from appliance.people.gallery import Gallery  # noqa: PLC0415
 
     settings, added = installation.settings, installation.models_folder
     entry = manifest.embedder(settings.recognition, added)
