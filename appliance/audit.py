@@ -120,15 +120,18 @@ class AuditLog(DatabaseFile):
         while left is None or left > 0:
             page = list(self._rows(after_seq, _PAGE if left is None else min(left, _PAGE)))
             for seq, body, digest in page:
-                try:
-                    yield _from_fields(json.loads(body), digest)
-                except (KeyError, TypeError, ValueError) as fault:
-                    msg = f"audit log {self.path}: entry {seq} is not an event; ostiary audit verify says more"
-                    raise StorageError(msg) from fault
+                yield self._entry(seq, body, digest)
                 after_seq = seq
             left = None if left is None else left - len(page)
             if not page:
                 return
+
+    def naming(self, text: str) -> Iterator[AuditEvent]:
+        """Yield the entries in which `text` stands, oldest first. Raises StorageError as `read`."""
+        query = "SELECT seq, body, hash FROM entry WHERE instr(body, ?) ORDER BY seq"
+        with named_faults(AUDIT, self.path):
+            rows = self._db.execute(query, [text]).fetchall()
+        return (self._entry(*row) for row in rows)
 
     def head(self) -> Head:
         """Return the newest entry's place and hash."""
@@ -162,6 +165,13 @@ class AuditLog(DatabaseFile):
         query = "SELECT seq, CAST(body AS BLOB), hash FROM entry WHERE seq > ? ORDER BY seq LIMIT ?"
         with named_faults(AUDIT, self.path):
             return self._db.execute(query, [after_seq, count]).fetchall()
+
+    def _entry(self, seq: int, body: bytes | str, digest: str) -> AuditEvent:
+        try:
+            return _from_fields(json.loads(body), digest)
+        except (KeyError, TypeError, ValueError) as fault:
+            msg = f"audit log {self.path}: entry {seq} is not an event; ostiary audit verify says more"
+            raise StorageError(msg) from fault
 
     def _fields(self, event: Event, before: Head) -> dict[str, Any]:
         entry = AuditEvent(before.seq + 1, uuid.uuid4().hex, self._device_id, self._door, event, before.hash, "")
