@@ -10,12 +10,13 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import ValidationError
 
 from appliance.errors import RefusedError, StorageError
 from appliance.fixed_point import rounded
-from appliance.people.keyring import Keyring, Tombstone
+from appliance.people.keyring import NONCE_BYTES, Keyring, Tombstone
 from appliance.people.migrations import GALLERY
 from appliance.people.person import Consent, Details, Person, Receipt, ReferenceFacts, Source
 from appliance.people.protection import Protection
@@ -49,7 +50,7 @@ _ALL = """
     SELECT CAST(reference_id AS BLOB), CAST(person_id AS BLOB), CAST(model_id AS BLOB), CAST(protection AS BLOB),
     dimension, sealed FROM reference ORDER BY number
 """
-_AT_ONCE = 16_384  # references read into memory together: a block of a packed gallery
+_AT_ONCE = 8192  # references read into memory together; of more, glibc gives the memory back every time
 _REMEMBERED = 20_000  # changes that a reader can catch up with one by one
 
 
@@ -596,29 +597,35 @@ class Gallery(DatabaseFile):
         )
         crowded = {str(row[0]) for row in many}
         counted: Counter[tuple[str, str]] = Counter()
-        current, owner, key, person_id = self.protection.protection_id.encode(), b"", None, ""
+        current = self.protection.protection_id.encode()
+        owner, person_id, opened, has_person, many_of = b"", "", None, False, False
         found = self._db.conn.execute(_ALL)
         while rows := found.fetchmany(_AT_ONCE):
-            opened = []
+            read = []
             for reference, person, model, protection, dimension, sealed in rows:
                 if person != owner:
                     owner, person_id = person, person.decode("utf-8", "replace")
                     secret = keys.get(person_id)
-                    key = None if secret is None else AESGCM(secret)
-                if key is None and owner in buried:
+                    opened = None if secret is None else AESGCM(secret).decrypt
+                    has_person, many_of = person in people, person_id in crowded
+                if opened is None and owner in buried:
                     continue
-                bound = b"ostiary template\0" + reference + b"\0" + person + b"\0" + model + b"\0" + protection
-                vector = None if key is None else unseal(key, sealed, bound)
+                vector, earlier = None, 0
+                if opened is not None:
+                    bound = b"ostiary template\0" + reference + b"\0" + person + b"\0" + model + b"\0" + protection
+                    try:
+                        vector = opened(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
+                    except (InvalidTag, TypeError, ValueError):
+                        vector = None
                 reference_id, model_id = reference.decode("utf-8", "replace"), model.decode("utf-8", "replace")
-                earlier, turned = 0, protection == current
-                if crowded and person_id in crowded:
+                if many_of:
                     earlier = counted[person_id, model_id]
                     counted[person_id, model_id] += 1
-                has_person = person in people
-                opened.append(
+                turned = protection == current
+                read.append(
                     StoredReference(reference_id, person_id, model_id, dimension, vector, has_person, earlier, turned)
                 )
-            yield opened
+            yield read
 
     def _load(self, model_id: str, dimension: int) -> tuple[GallerySnapshot, tuple[Finding, ...]]:
         with named_faults(GALLERY, self.path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -77,8 +80,7 @@ class Roll:
             page = self._empty() if news.touched is None else page
             page = self._without(page, news)
             kept = page.snapshot.size
-            for rows in news.rows:
-                page = self._with(page, rows)
+            page = self._with_all(page, news)
         if page.snapshot.size > kept:
             _tell(_conflicts(page, kept))
         if page.snapshot.index is None:  # texts are read quicker, and few of them are small enough
@@ -89,6 +91,18 @@ class Roll:
             page = replace(page, snapshot=shown)
         self._page, self._mark = page, news.mark
         return page.snapshot
+
+    def _with_all(self, page: _Page, news: News) -> _Page:
+        if news.touched is not None:
+            for rows in news.rows:
+                page = self._with(page, rows)
+            return page
+        # A whole gallery: the next rows are opened while these are judged and packed beside.
+        with _no_collecting(), ThreadPoolExecutor(1, "roll") as beside:
+            grown = beside.submit(lambda: page)
+            for rows in news.rows:
+                grown = beside.submit(self._with, grown.result(), rows)
+            return grown.result()
 
     def _with(self, page: _Page, rows: Sequence[StoredReference]) -> _Page:
         old = page.snapshot
@@ -111,6 +125,18 @@ class Roll:
         touched = np.array([one.encode() for one in news.touched], np.bytes_)
         keep = ~np.isin(Ids.of(old.reference_ids).encoded, touched)
         return replace(page, snapshot=old) if keep.all() else _Page(_changed(old, keep, nothing), page.prints[keep])
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Look for no cycles meanwhile: there are none among rows, and looking through 300,000 takes a second."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _changed(old: GallerySnapshot, keep: NDArray[np.bool_], new: GallerySnapshot) -> GallerySnapshot:
