@@ -41,7 +41,9 @@ class _Block:
         coarse, left = fixed_point.split(rows)
         squares = np.einsum("nd,nd->n", left, left, dtype=np.float32)
         error = float(np.sqrt(squares.max())) * fixed_point.step(rows.shape[1]) * _SLACK
-        fine, plain = (frozen(left), None) if left.dtype == np.int8 else (None, frozen(rows))
+        fine, plain = (
+            (frozen(left.astype(np.int8, copy=False)), None) if left.dtype == np.int8 else (None, frozen(rows))
+        )
         return cls(*_index(coarse.view(np.uint8) ^ np.uint8(128)), fine, plain, error)
 
     def at(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
