@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Migrations
 
 _BUSY_S = 5.0  # how long one process waits for another's write
+_AT_ONCE = 1 << 20  # bytes of the log read together
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ def open_database(path: Path, schema: Schema) -> Database:
     another program's, comes from a newer version, or cannot be opened.
     """
     with named_faults(schema, path):
+        neighbours = _shared_memory(path)
         connection = connect(path)
     try:
         with named_faults(schema, path):
@@ -102,7 +104,12 @@ def open_database(path: Path, schema: Schema) -> Database:
             db = Database(connection, execute_plugins=False)
             for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF"):
                 db.execute(f"PRAGMA {pragma}")
-            _bring_up_to_date(db, path, schema)
+            current = _is_current(db, path, schema)
+            if _shared_memory(path) != neighbours:  # SQLite makes it anew for whoever comes first, and then recovers
+                _write_log_again(db, path)
+            if not current:
+                _bring_up_to_date(db, path, schema)
+                empty_log(db)  # or what a migration has sealed would stand there still, readable
     except BaseException:
         connection.close()
         raise
@@ -127,14 +134,48 @@ class DatabaseFile:
         self._db.close()
 
 
+def sync_folder(folder: Path) -> None:
+    """Make durable which names the folder has. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def pragma(db: Database, name: str) -> int:
     """Return a numeric pragma."""
     return int(db.execute(f"PRAGMA {name}").fetchone()[0])
 
 
-def _bring_up_to_date(db: Database, path: Path, schema: Schema) -> None:
-    if _is_current(db, path, schema):
+def _shared_memory(path: Path) -> tuple[int, int] | None:
+    """Return what tells the index of the database's log from a later one; None where there is none."""
+    try:
+        found = path.with_name(f"{path.name}-shm").stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _write_log_again(db: Database, path: Path) -> None:
+    """Write what another run left in the write-ahead log once more, before anything is built upon it.
+
+    After an fsync that failed, the log may hold in memory alone a change that was never acknowledged, and no later
+    fsync writes it (it was taken for written: PostgreSQL's "fsyncgate" of 2018). SQLite recovers it from memory all
+    the same; a power cut that takes it away would then take every change behind it along.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists():
         return
+    with one_change(db), log.open("r+b", buffering=0) as file:  # nobody else writes to the log meanwhile
+        while part := file.read(_AT_ONCE):
+            file.seek(-len(part), os.SEEK_CUR)
+            file.write(part)
+        os.fsync(file.fileno())
+        sync_folder(path.parent)  # SQLite does so for a log it has made, not for one it has found
+
+
+def _bring_up_to_date(db: Database, path: Path, schema: Schema) -> None:
     _use_wal(db)
     with one_change(db):  # another process may be making the same file: look again, now alone
         if not _is_current(db, path, schema):
