@@ -23,6 +23,7 @@ COMMANDS = {
     "pass": "appliance.commands.passes:passes",
     "face": "appliance.commands.face:face",
     "models": "appliance.commands.models:models",
+    "group": "appliance.commands.group:group",
     "privacy": "appliance.commands.privacy:privacy",
     "audit": "appliance.commands.audit:audit",
     "backup": "appliance.commands.backup:backup",

@@ -18,9 +18,9 @@ from appliance.errors import RefusedError, StorageError
 from appliance.fixed_point import rounded
 from appliance.people.keyring import NONCE_BYTES, Keyring, Tombstone
 from appliance.people.migrations import GALLERY
-from appliance.people.person import Consent, Details, Person, Receipt, ReferenceFacts, Source
+from appliance.people.person import Consent, Details, Group, Person, Receipt, ReferenceFacts, Source
 from appliance.people.protection import Protection
-from appliance.people.register import Record, Register
+from appliance.people.register import Record, Register, Rule
 from appliance.people.roll import News, Roll
 from appliance.people.sealing import decoded, encoded, of_photo, of_reference, seal, unseal
 from appliance.people.snapshot import MAX_REFERENCES, NORM_TOLERANCE, Finding, StoredReference, build
@@ -336,6 +336,30 @@ class Gallery(DatabaseFile):
             ids = [row[0] for row in self._db.execute("SELECT person_id FROM person ORDER BY number")]
             records = (self._register.read(person_id) for person_id in ids)
             return tuple(record.person_id for record in records if rule.takes(record))
+
+    def groups(self) -> tuple[Group, ...]:
+        """Return every group, by name."""
+        query = (
+            "SELECT name, kind = 'dynamic', rule, (SELECT COUNT(*) FROM membership m WHERE m.group_id = g.group_id), "
+            "created_at FROM person_group g ORDER BY name"
+        )
+        with named_faults(GALLERY, self.path):
+            rows = self._db.execute(query).fetchall()
+        return tuple(
+            Group(name, bool(dynamic), rule, None if dynamic else count, datetime.fromisoformat(at))
+            for name, dynamic, rule, count, at in rows
+        )
+
+    def make_group(self, name: str, rule: Rule | None = None) -> None:
+        """Make a group; a dynamic one of whomever the rule takes. Raises RefusedError for a name that is taken."""
+        with self.transaction():
+            kind, written = ("static", "") if rule is None else ("dynamic", rule.written())
+            self._register.make_group(name, kind, written)
+
+    def drop_group(self, name: str) -> int:
+        """Forget a group and return how many people were put into it. Raises RefusedError where there is none."""
+        with self.transaction():
+            return self._register.drop_group(name)
 
     def calibrate(self, model_id: str, tail: Impostors | None) -> None:
         """Keep what was measured of the gallery's own people with this model in place of what was; None for nothing."""

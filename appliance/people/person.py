@@ -83,6 +83,17 @@ class Details:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """A group of people."""
+
+    name: str
+    dynamic: bool  # whether a rule over tags and status says who is in it
+    rule: str  # as JSON; "" for a static one
+    people: int | None  # None for a dynamic one: `Gallery.members` looks them up
+    created_at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
 class ReferenceFacts:
     """What may be read of one reference."""
 

@@ -289,6 +289,19 @@ class Register:
         self._db.execute("INSERT INTO person_group VALUES (?, ?, ?, ?, ?, ?)", values)
         return group_id
 
+    def drop_group(self, name: str) -> int:
+        """Forget the group and return how many were put into it. Raises RefusedError where there is none."""
+        row = self._db.execute("SELECT group_id FROM person_group WHERE name = ?", [name]).fetchone()
+        if row is None:
+            raise RefusedError(f"there is no group {name!r}")
+        members = self._db.execute("SELECT person_id FROM membership WHERE group_id = ?", row).fetchall()
+        for (person_id,) in members:  # what is sealed of them is bound to their groups
+            record = self.read(person_id)
+            record.groups.remove(name)
+            self.write(record)
+        self._db.execute("DELETE FROM person_group WHERE group_id = ?", row)
+        return len(members)
+
     def _write(self, record: Record, key: AESGCM) -> None:
         person_id = record.person_id
         self._write_groups(record)
