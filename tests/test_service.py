@@ -55,7 +55,7 @@ def enrol(installation: Installation, reader: PhotoReader, face: str) -> str:
     """Enrol one of the two portraits; return the person id."""
     embedding, quality = reader.read(read_photo(FACES / f"{face}.png"), face)
     with Gallery(installation.gallery_file) as gallery:
-        return gallery.add(face, ADA, [(embedding, quality.grade)]).person_id
+        return gallery.add(face, ADA, [(gallery.protection.protect(embedding), quality.grade)]).person_id
 
 
 def enrol_look_alikes(installation: Installation, reader: PhotoReader) -> None:
@@ -65,8 +65,9 @@ def enrol_look_alikes(installation: Installation, reader: PhotoReader) -> None:
     near = unit(embedding.vector + 0.3 * twin / np.linalg.norm(twin), embedding.model_id)
     assert near is not None
     with Gallery(installation.gallery_file) as gallery:
-        gallery.add("Ada", ADA, [(embedding, Grade.HIGH)])
-        gallery.add("Bea", ADA, [(near, Grade.HIGH)])
+        protect = gallery.protection.protect
+        gallery.add("Ada", ADA, [(protect(embedding), Grade.HIGH)])
+        gallery.add("Bea", ADA, [(protect(near), Grade.HIGH)])
 
 
 def play(

@@ -294,7 +294,8 @@ def face() -> tuple[Embedding, Grade]:
 def door(installation: Installation, face: tuple[Embedding, Grade]) -> Iterator[Installation]:
     """Give a commissioned door with a controller process, at which somebody is enrolled."""
     with Gallery(installation.gallery_file) as gallery:
-        gallery.add("Ada", Consent("Ada", datetime(2026, 1, 1, tzinfo=UTC)), [face])
+        protected = gallery.protection.protect(face[0])
+        gallery.add("Ada", Consent("Ada", datetime(2026, 1, 1, tzinfo=UTC)), [(protected, face[1])])
     with simulated_controller(installation.state) as socket:
         yield installation.with_controller(socket)
 
