@@ -19,6 +19,7 @@ from appliance.errors import HardwareError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from typing import Self
 
 _log = logging.getLogger(__name__)
 
@@ -109,10 +110,37 @@ class LocalSocket:
                 wire.close()
 
 
-def ask(path: Path, request: Mapping[str, Any], wait_s: float) -> Iterator[dict[str, Any]] | None:
-    """Ask the reader at `path`, and give what it says until it hangs up; None where no reader is there.
+class Call:
+    """What the reader says to one request. Leaving it hangs up, which ends what was asked for."""
 
-    The iterator raises HardwareError where the reader is silent for `wait_s`. Closing it hangs up.
+    def __init__(self, wire: socket.socket, path: Path) -> None:
+        self._wire = wire
+        self._path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._wire.close()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Give what is said until the reader hangs up. Raises HardwareError where it is silent for too long."""
+        while packet := self._heard():
+            yield json.loads(packet)
+
+    def _heard(self) -> bytes:
+        try:
+            return self._wire.recv(MAX_BYTES)
+        except TimeoutError as fault:
+            raise HardwareError(f"the reader at {self._path} does not answer") from fault
+        except ConnectionResetError:
+            return b""
+
+
+def ask(path: Path, request: Mapping[str, Any], wait_s: float) -> Call | None:
+    """Ask the reader at `path`, which may be silent for at most `wait_s` at a time; None where no reader is there.
+
+    Raises HardwareError where it cannot be asked.
     """
     wire = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     wire.settimeout(wait_s)
@@ -125,33 +153,24 @@ def ask(path: Path, request: Mapping[str, Any], wait_s: float) -> Iterator[dict[
     except OSError as fault:
         wire.close()
         raise HardwareError(f"the reader at {path} cannot be asked: {fault.strerror or fault}") from fault
-    return _said(wire, path)
+    return Call(wire, path)
 
 
 def answer(path: Path, request: Mapping[str, Any], wait_s: float) -> dict[str, Any] | None:
-    """Return the reader's one answer; None where no reader is there. Raises RefusedError where it refuses."""
-    said = ask(path, request, wait_s)
-    if said is None:
+    """Return the reader's one answer; None where no reader is there.
+
+    Raises RefusedError where it refuses, HardwareError where it does not answer.
+    """
+    call = ask(path, request, wait_s)
+    if call is None:
         return None
-    for message in said:
-        if "error" in message:
-            raise RefusedError(str(message["error"]))
-        return message
-    raise HardwareError(f"the reader at {path} has hung up; it may know no such request")
-
-
-def _said(wire: socket.socket, path: Path) -> Iterator[dict[str, Any]]:
-    with wire:
-        while True:
-            try:
-                packet = wire.recv(MAX_BYTES)
-            except TimeoutError as fault:
-                raise HardwareError(f"the reader at {path} does not answer") from fault
-            except ConnectionResetError:
-                return
-            if not packet:
-                return
-            yield json.loads(packet)
+    with call:
+        message = next(iter(call), None)
+    if message is None:
+        raise HardwareError(f"the reader at {path} has hung up")
+    if "error" in message:
+        raise RefusedError(str(message["error"]))
+    return message
 
 
 def _listen(path: Path) -> socket.socket:

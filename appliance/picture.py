@@ -27,10 +27,19 @@ def visitor(step: Step) -> NDArray[np.uint8]:
 
     Raises ValueError for a step without a visitor.
     """
+    return _of_visitor(step, MAX_SIDE_PX)
+
+
+def kept_of(step: Step) -> NDArray[np.uint8]:
+    """Return what is kept of a visitor who agreed to that: as `visitor`, but large enough for a later model."""
+    return _of_visitor(step, KEPT_SIDE_PX)
+
+
+def _of_visitor(step: Step, side_px: int) -> NDArray[np.uint8]:
     if step.presentation is None:
         raise ValueError("nobody is there to be shown")
     seen = step.presentation.latest
-    return portrait(seen.frame.pixels, seen.detection, step.faces, MAX_SIDE_PX)
+    return portrait(seen.frame.pixels, seen.detection, step.faces, side_px)
 
 
 def portrait(

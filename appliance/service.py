@@ -41,7 +41,7 @@ from appliance.operating import DoorVerbs
 from appliance.people.calibration import door_point, own_tail
 from appliance.people.gallery import Gallery
 from appliance.people.references import Standard
-from appliance.picture import portrait, visitor
+from appliance.picture import kept_of, visitor
 from appliance.pipeline import Pipeline
 from appliance.pipeline.following import FollowingStages
 from appliance.pipeline.policy import configured
@@ -155,7 +155,7 @@ class Service:
             standard=standard,
             rules=rules,
             near_px=self.settings.liveness.min_face_px,
-            portrait=_portrait,
+            portrait=lambda step: encode_jpeg(kept_of(step)),
             clock=self._now,
         )
         self._enrolment = DoorEnrolment(
@@ -323,14 +323,6 @@ class Service:
 def _codes(step: Step) -> tuple[str, ...]:
     """Return what the QR codes in view say."""
     return () if step.presentation is None else read_codes(step.presentation.latest.frame.pixels)
-
-
-def _portrait(step: Step) -> bytes:
-    """Return what is kept of the visitor where they agreed to that."""
-    if step.presentation is None:
-        return b""
-    seen = step.presentation.latest
-    return encode_jpeg(portrait(seen.frame.pixels, seen.detection, step.faces))
 
 
 def cores() -> int:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 FACES = Path(__file__).parent / "faces"
 APPROACH_S = 1.0
 LEAVE_S = 0.6
-STRAIGHT_S, TURNING_S = 2.5, 3.2  # of somebody who shows poses
-POSED = 3.0  # how far they turn, in turns of somebody who only stands there
+STRAIGHT_S, TURNING_S = 2.5, 4.2  # of somebody who shows poses; they come again after more than a loop of 10 s
+POSED = 3.3  # how far they turn, in turns of somebody who only stands there
 SENSOR_NOISE = 2.0  # luma levels, one standard deviation
 
 # Centre and half-width of the face in each 512x512 portrait, in pixels.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from appliance.enrolment.requests import Start, read_request
+from appliance.enrolment.requests import Start, message_of, read_request
 from appliance.errors import RefusedError
 from appliance.local_socket import LocalSocket
-from appliance.people.references import look_alike
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from appliance.enrolment.desk import GuidedDesk, Told
     from appliance.local_socket import Caller
     from appliance.manifest import Impostors
-    from appliance.people.enrolment import Enrolled
     from appliance.pipeline import Step
     from appliance.reception import Reception
     from appliance.records import OperatingPoint
@@ -75,24 +73,7 @@ class DoorEnrolment:
             caller.end()
 
     def _tell(self, caller: Caller, told: Told) -> None:
-        message: dict[str, Any] = {"hint": told.hint.value, "views": told.views}
-        if told.refused:
-            message = {"error": told.refused}
-        if told.enrolled is not None:
-            message |= in_words(told.enrolled, self._impostors, self._point())
-        caller.say(message)
+        caller.say(message_of(told, self._impostors, self._point()))
         if told.ended:
             self._asker = None
             caller.end()
-
-
-def in_words(enrolled: Enrolled, impostors: Impostors | None, point: OperatingPoint) -> dict[str, Any]:
-    """Return what whoever asked is told of a new person, ready for JSON; no score."""
-    alike = look_alike(enrolled.rival, impostors, point)
-    rival = {} if alike is None else {"person_id": alike.person_id, "words": alike.words, "referred": alike.referred}
-    return {
-        "person_id": enrolled.person.person_id,
-        "references": enrolled.person.references,
-        "dropped": [list(one) for one in enrolled.dropped],
-        "look_alike": rival,
-    }

@@ -125,11 +125,11 @@ def advance(session: Session, seen: Glimpse) -> Session:
 
     It is complete only in a frame in which the same living person as in every view stands there alone.
     """
-    if session.ended:
+    if session.ended or seen.at_s < session.began_s:  # captured a moment before it began
         return session
     if seen.visit and session.visit not in {"", seen.visit}:  # somebody else, or come back: nothing is carried over
         session = Session(session.began_s)
-    if not 0 <= seen.at_s - session.began_s < LIMIT_S:  # this way round, NaN ends it too
+    if not seen.at_s - session.began_s < LIMIT_S:  # this way round, NaN ends it too
         return _at_the_limit(session, seen)
     if seen.life is Life.ATTACK:
         return replace(session, views=(), refused=Why.ATTACK)

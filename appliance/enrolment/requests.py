@@ -10,9 +10,14 @@ from appliance.enrolment.desk import Newcomer
 from appliance.errors import RefusedError
 from appliance.people.enrolment import Particulars
 from appliance.people.person import Consent
+from appliance.people.references import look_alike
 
 if TYPE_CHECKING:
     from typing import Any, Self
+
+    from appliance.enrolment.desk import Told
+    from appliance.manifest import Impostors
+    from appliance.records import OperatingPoint
 
 
 class _Request(BaseModel):
@@ -99,3 +104,18 @@ def read_request(packet: dict[str, Any]) -> Request:
         first = fault.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"])) or "verb"
         raise RefusedError(f"the request is wrong at {where}: {first['msg']}") from fault
+
+
+def message_of(told: Told, impostors: Impostors | None, point: OperatingPoint) -> dict[str, Any]:
+    """Return what whoever asked is told, ready for JSON: a hint, at the end a person or an error, and never a score."""
+    if told.refused:
+        return {"error": told.refused}
+    message: dict[str, Any] = {"hint": told.hint.value, "views": told.views}
+    if told.enrolled is not None:
+        alike = look_alike(told.enrolled.rival, impostors, point)
+        message |= {
+            "person_id": told.enrolled.person.person_id,
+            "references": told.enrolled.person.references,
+            "look_alike": {} if alike is None else alike._asdict(),
+        }
+    return message

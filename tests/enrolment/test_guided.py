@@ -179,7 +179,7 @@ def test_limit_is_kept_by_those_who_cannot_turn() -> None:
         ended = advance(enough, gone)
         assert (ended.refused, ended.views) == (Why.TIME, ())
     assert advance(enough, seen(math.nan)).ended
-    assert advance(too_few, seen(-1.0)).refused is Why.TIME
+    assert advance(too_few, seen(-0.01)) is too_few  # captured just before it began
     assert stop(enough).refused is Why.STOPPED
     done = advance(enough, seen(LIMIT_S))
     assert stop(done) is done
