@@ -26,6 +26,7 @@ COMMANDS = {
     "group": "appliance.commands.group:group",
     "privacy": "appliance.commands.privacy:privacy",
     "audit": "appliance.commands.audit:audit",
+    "keys": "appliance.commands.keys:keys",
     "backup": "appliance.commands.backup:backup",
     "replay": "appliance.commands.replay:replay",
     "attendant": "appliance.commands.attendant:attendant",

@@ -39,7 +39,7 @@ _TAG_BYTES = 16
 _CONTEXT = b"ostiary sealed file\0"
 
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Kind = Literal["backup", "templates"]
+Kind = Literal["backup", "templates", "keys"]
 
 
 class Lock(BaseModel):

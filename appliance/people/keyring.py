@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlite_utils import Migrations
 
-from appliance.errors import StorageError
+from appliance.errors import RefusedError, StorageError
 from appliance.people.device_key import KEY_BYTES, DeviceKey, KeyStore
 from appliance.storage import DatabaseFile, Schema, empty_log, named_faults, one_change, pragma
 
@@ -267,6 +267,31 @@ class Keyring(DatabaseFile):
         """Return a new secret in place of the old one; inside a `transaction`, where the old one's work is redone."""
         self._keep(name, os.urandom(KEY_BYTES), replaced=True)
         return self.secret(name)
+
+    def take_in(self, people: dict[str, bytes], secrets: dict[str, bytes], erased: Sequence[Tombstone]) -> int:
+        """Take in the keys of a bundle, and return how many people's are new.
+
+        Raises RefusedError where there are people whose secrets are others: nobody could be read any more.
+        """
+        with self.transaction(), named_faults(KEYS, self.path):
+            here = dict(self._db.execute("SELECT person_id, person_id FROM person_key").fetchall())
+            ours = {row[0] for row in self._db.execute("SELECT name FROM secret")} if here else set()
+            if any(self.secret(name) != secret for name, secret in secrets.items() if name in ours):
+                raise RefusedError(
+                    "the bundle is another device's, and there are people here already; nothing was taken"
+                )
+            for stone in erased:
+                values = [stone.person_id, stone.erased_at.isoformat(), stone.key_hash]
+                self._db.execute("INSERT OR IGNORE INTO tombstone VALUES (?, ?, ?)", values)
+                self._db.execute("DELETE FROM person_key WHERE person_id = ?", [stone.person_id])
+            for name, secret in secrets.items():
+                self._keep(name, secret, replaced=True)
+            buried = {row[0] for row in self._db.execute("SELECT person_id FROM tombstone")}
+            new = {one: key for one, key in people.items() if one not in here and one not in buried}
+            vault = self._current()
+            rows = [(person_id, _wrap(vault, key, _of_person(person_id))) for person_id, key in new.items()]
+            self._db.conn.executemany("INSERT INTO person_key VALUES (?, ?)", rows)
+        return len(new)
 
     def status(self) -> KeyStatus:
         """Return what may be known of the keys."""
