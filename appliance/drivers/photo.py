@@ -68,15 +68,19 @@ class _Header:
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
     """Return the photo at `path` as `decode_photo` does. Raises PhotoError, one line that names the file."""
+    return decode_photo(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what is in a photo's file, at most 32 MB and one byte. Raises PhotoError, one line that names the file."""
     try:
         with path.open("rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise _refusal(str(path), "is not a file")
-            content = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as fault:  # ValueError: a name with a NUL in it
         reason = getattr(fault, "strerror", None) or fault
         raise _refusal(str(path), f"cannot be read: {reason}") from fault
-    return decode_photo(content, str(path))
 
 
 def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:

@@ -77,6 +77,10 @@ class PhotoReader:
     def __init__(self, stages: ModelStages) -> None:
         self._stages = stages
 
+    def faces(self, pixels: NDArray[np.uint8]) -> tuple[FaceDetection, ...]:
+        """Return the faces in (H, W, 3) RGB pixels, largest first; () for none."""
+        return self._stages.detect(Frame(pixels, 0.0, 0))
+
     def read(self, pixels: NDArray[np.uint8], name: str) -> tuple[Embedding, Quality]:
         """Return the template and quality of the one face in (H, W, 3) RGB pixels.
 
