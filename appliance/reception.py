@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from appliance.clerk import Clerk
     from appliance.config import Settings
     from appliance.pipeline import Step
-    from appliance.records import Embedding, Grade
+    from appliance.records import Candidate, Embedding, Grade
 
 LEFT_S = 1.0  # a face that is away for so long has left
 OFFER_S = 120.0  # how long an approved visitor can still be enrolled from what the camera saw
@@ -65,7 +65,8 @@ class _Settled:
 class Reception:
     """Turns decisions into events, pulses and tickets. Belongs to the loop's thread.
 
-    `clock` is the frames' own: monotonic for a camera, the newest frame's time for a recording.
+    `doubt` says why a face that may be granted will not do for this very person. `clock` is the frames' own:
+    monotonic for a camera, the newest frame's time for a recording.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Reception:
         *,
         outbox: Outbox,
         picture: Callable[[Step], bytes],
+        doubt: Callable[[Candidate], str] = lambda _best: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -86,6 +88,7 @@ class Reception:
         self._asking = asking
         asking.refer = self._refer
         self._picture = picture
+        self._doubt = doubt
         self._clock = clock
         self._desk = Desk(settings.attendant.ticket_s)
         self._settled: _Settled | None = None
@@ -124,7 +127,7 @@ class Reception:
             return
         match step.decision:
             case Grant(person_id=person_id):
-                self._admit(step, visit, person_id, point)
+                self._admit(step, visit, person_id, point, self._doubt(step.candidates[0]))
             case Deny(reason=reason):
                 self._admission.deny(visit, reason, point)
             case Refer(reason=Reason.SECOND_FACTOR_REQUIRED):

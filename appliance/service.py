@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from appliance.commands.options import Installation
     from appliance.drivers.camera import Camera
     from appliance.pipeline import Step
-    from appliance.records import AuditEvent, Frame, GallerySnapshot, OperatingPoint
+    from appliance.records import AuditEvent, Candidate, Frame, GallerySnapshot, OperatingPoint
 
 _log = logging.getLogger(__name__)
 
@@ -135,6 +135,7 @@ class Service:
             Asking(self._admission, self._access.factors, _codes, self._now),
             outbox=self._switchboard,
             picture=lambda step: encode_jpeg(visitor(step)),
+            doubt=self._doubt,
             clock=self._now,
         )
         standard = Standard(self._stages.measured.impostors, self.settings.recognition.target_fpir)
@@ -271,6 +272,17 @@ class Service:
 
     def _point(self) -> OperatingPoint:
         return door_point(self._stages.measured, self._own, self.settings.recognition, self._snapshot.size)
+
+    def _doubt(self, best: Candidate) -> str:
+        """Return "" unless a higher threshold was set for this person than the door's, and is not reached."""
+        subject = self.gallery.subject(best.person_id)
+        if subject is None or subject.max_fpir is None:
+            return ""
+        recognition = self.settings.recognition
+        lower = min(recognition.target_fpir, subject.max_fpir)
+        own = recognition.model_copy(update={"target_fpir": lower})
+        point = door_point(self._stages.measured, self._own, own, self._snapshot.size)
+        return "" if best.similarity >= point.threshold else "the threshold set for this person was not reached"
 
     def _present_gallery(self) -> GallerySnapshot:
         embedder = self._stages.embedder
