@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from appliance.audit import AuditLog
+from appliance.clients import own_key, public_text
 from appliance.commands.options import Installation, with_installation
 from appliance.contract import EventType
+from appliance.errors import RefusedError, UsageError
 from appliance.people.enrolment import CLI
-from appliance.people.gallery import Gallery
 from appliance.people.keyring import Keyring
 from appliance.records import Event
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from appliance.backup.archive import Backup
+    from appliance.backup.sealed import Seal
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -38,7 +38,7 @@ def create(installation: Installation, file: Path) -> None:
     from appliance.backup import archive  # noqa: PLC0415  help must not load the ciphers
 
     # Whoever was erased is gone before the copy is made, and a gallery of an older version is sealed.
-    with Gallery(installation.gallery_file) as gallery:
+    with installation.open_gallery() as gallery:
         key = gallery.keyring.secret("backup")
     made = archive.create(installation, file.absolute(), key)
     _say(installation, EventType.BACKED_UP, f"{made.contents.people} people, SHA-256 {made.seal.file_hash}")
@@ -52,7 +52,7 @@ def verify(installation: Installation, file: Path) -> None:
     """Read every byte of FILE and check all of its databases; nothing is changed."""
     from appliance.backup import archive  # noqa: PLC0415  as above
 
-    _tell(archive.verify(file.absolute(), _key(installation), installation.state), "whole and unaltered")
+    _tell(archive.verify(file.absolute(), _secret(installation), installation.state), "whole and unaltered")
 
 
 @backup.command()
@@ -69,9 +69,9 @@ def restore(installation: Installation, file: Path, *, signer: str, whole: bool,
     if not yes:
         click.confirm(f"Replace the people of {installation.state} with those of {file}?", abort=True)
     done = put_back(
-        installation, file.absolute(), _key(installation), signer=signer, whole=whole, without_keys=without_keys
+        installation, file.absolute(), _secret(installation), signer=signer, whole=whole, without_keys=without_keys
     )
-    with Gallery(installation.gallery_file) as gallery:  # buries who was erased since
+    with installation.open_gallery() as gallery:  # buries who was erased since
         people = gallery.size()
     made_at, contents = done.backup.seal.header.made_at, done.backup.contents
     detail = (
@@ -82,6 +82,87 @@ def restore(installation: Installation, file: Path, *, signer: str, whole: bool,
     for line in _remarks(done.kept, done.left_aside, done.erased_since, done.unreadable):
         click.echo(line)
     click.echo(f"what was changed of people after {made_at} is undone: ostiary audit show --after {contents.audit_seq}")
+
+
+@backup.command()
+@with_installation
+def address(installation: Installation) -> None:
+    """Print the address for which other devices seal people, and the fingerprint by which this one signs."""
+    from appliance.backup import locks  # noqa: PLC0415  as above
+
+    click.echo(f"address {locks.address(_secret(installation, locks.SECRET))}")
+    click.echo(f"signs as {_own_fingerprint(installation)}")
+
+
+@backup.command()
+@click.argument("file", type=_FILE)
+@click.option("--to", "device", help="Address of the device that is to open it: ostiary backup address, there.")
+@click.option("--passphrase", "by_passphrase", is_flag=True, help="Ask for a passphrase instead.")
+@click.option("--names", is_flag=True, help="With names and external ids.")
+@click.option("--group", help="Only people of this group.")
+@with_installation
+def templates(
+    installation: Installation,
+    file: Path,
+    *,
+    device: str | None,
+    by_passphrase: bool,
+    names: bool,
+    group: str | None,
+) -> None:
+    """Write the templates of people who may come in to a new FILE for another door: no photo, no PIN."""
+    from appliance.backup import locks, moving  # noqa: PLC0415  as above
+
+    if (device is None) is not by_passphrase:
+        raise UsageError("say for whom: either --to or --passphrase")
+    if device is not None:
+        lock = locks.lock_for(device)
+    else:
+        lock = locks.lock_with(click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True))
+    with installation.open_gallery() as gallery, installation.open_audit() as audit:
+        people = moving.send(installation, gallery, audit, file.absolute(), lock=lock, named=names, group=group)
+    click.echo(f"{people} people in {file}; signed as {_own_fingerprint(installation)}")
+
+
+@backup.command("import-templates")
+@click.argument("file", type=_FILE)
+@click.option("--signer", default="", help="Fingerprint of the device that made it; without it you are asked.")
+@with_installation
+def import_templates(installation: Installation, file: Path, *, signer: str) -> None:
+    """Enrol the people of FILE from another door, each by the checks of an enrolment."""
+    from appliance.backup import moving  # noqa: PLC0415  as above
+
+    with installation.open_gallery() as gallery, installation.open_audit() as audit:
+        arrived = moving.receive(
+            installation,
+            gallery,
+            audit,
+            file.absolute(),
+            trusted=lambda seal: _trusts(seal, signer),
+            passphrase=lambda: click.prompt("Passphrase", hide_input=True, err=True),
+        )
+    for person_id, here in arrived.taken.items():
+        click.echo(f"{person_id}: enrolled{'' if here == person_id else f' as {here}'}")
+    for person_id in arrived.here:
+        click.echo(f"{person_id}: is here already, left as they are")
+    for person_id, why in arrived.refused.items():
+        click.echo(f"{person_id}: refused, {why}")
+    click.echo(f"{len(arrived.taken)} enrolled, {len(arrived.here)} here already, {len(arrived.refused)} refused")
+    if arrived.refused:
+        raise RefusedError(f"{len(arrived.refused)} people of {file} were not taken")
+
+
+def _trusts(seal: Seal, signer: str) -> bool:
+    if signer:
+        return seal.signer.replace(" ", "") == signer.replace(" ", "").lower()
+    head = seal.header
+    return click.confirm(f"Made by {head.device_id} at {head.made_at}, signed as {seal.signer}. Take it?", err=True)
+
+
+def _own_fingerprint(installation: Installation) -> str:
+    from appliance.backup.sealed import fingerprint  # noqa: PLC0415  as above
+
+    return fingerprint(public_text(own_key(installation.device_key_file)))
 
 
 def _remarks(kept: tuple[str, ...], aside: tuple[str, ...], erased_since: int, unreadable: int) -> Iterator[str]:
@@ -107,12 +188,11 @@ def _tell(made: Backup, state: str) -> None:
     click.echo(f"SHA-256 {made.seal.file_hash}")
 
 
-def _key(installation: Installation) -> bytes:
+def _secret(installation: Installation, name: str = "backup") -> bytes:
     with Keyring.beside(installation.gallery_file) as keyring:
-        return keyring.secret("backup")
+        return keyring.secret(name)
 
 
 def _say(installation: Installation, kind: EventType, detail: str) -> None:
-    device = installation.settings.device
-    with contextlib.closing(AuditLog(installation.audit_file, device.id, device.door)) as audit:
+    with installation.open_audit() as audit:
         audit.append(Event(kind, datetime.now(UTC), CLI, "cli", detail=detail))

@@ -7,9 +7,7 @@ import json
 import click
 
 from appliance.access.subject import Status
-from appliance.audit import AuditLog
 from appliance.commands.options import Installation, with_installation
-from appliance.people.gallery import Gallery
 from appliance.people.groups import add_group, group_of, remove_group, rule_of
 from appliance.people.groups import join as put_into
 from appliance.people.groups import leave as take_out
@@ -39,7 +37,7 @@ def add(
 ) -> None:
     """Make the group NAME: of whom you put into it, or, with an option, of everybody of whom all options hold."""
     rule = rule_of(all_tags, any_tags, statuses)
-    with Gallery(installation.gallery_file) as gallery, _audit(installation) as audit:
+    with installation.open_gallery() as gallery, installation.open_audit() as audit:
         add_group(gallery, audit, name, rule)
         people = len(gallery.members(name))
     click.echo(f"group {name}: {'static' if rule is None else 'dynamic'}, {people} people")
@@ -50,7 +48,7 @@ def add(
 @with_installation
 def remove(installation: Installation, name: str) -> None:
     """Give the group NAME up; nobody is erased by that."""
-    with Gallery(installation.gallery_file) as gallery, _audit(installation) as audit:
+    with installation.open_gallery() as gallery, installation.open_audit() as audit:
         people = remove_group(gallery, audit, name)
     click.echo(f"removed {name}; {people} people were put into it")
 
@@ -60,7 +58,7 @@ def remove(installation: Installation, name: str) -> None:
 @with_installation
 def list_groups(installation: Installation, *, as_json: bool) -> None:
     """List every group by name: its kind, how many were put into it, its rule."""
-    with Gallery(installation.gallery_file) as gallery:
+    with installation.open_gallery() as gallery:
         groups = gallery.groups()
     for one in groups:
         kind = "dynamic" if one.dynamic else "static"
@@ -76,7 +74,7 @@ def list_groups(installation: Installation, *, as_json: bool) -> None:
 @with_installation
 def show(installation: Installation, name: str) -> None:
     """Show who is in the group NAME: id and name, by age."""
-    with Gallery(installation.gallery_file) as gallery:
+    with installation.open_gallery() as gallery:
         group_of(gallery, name)
         found = (gallery.person(person_id) for person_id in gallery.members(name))
         for person in found:
@@ -90,7 +88,7 @@ def show(installation: Installation, name: str) -> None:
 @with_installation
 def join(installation: Installation, name: str, people: tuple[str, ...]) -> None:
     """Put PEOPLE, by name or id, into the group NAME."""
-    with Gallery(installation.gallery_file) as gallery, _audit(installation) as audit:
+    with installation.open_gallery() as gallery, installation.open_audit() as audit:
         for one in people:
             click.echo(f"{put_into(gallery, audit, name, one).person_id} is in {name}")
 
@@ -101,7 +99,7 @@ def join(installation: Installation, name: str, people: tuple[str, ...]) -> None
 @with_installation
 def leave(installation: Installation, name: str, people: tuple[str, ...]) -> None:
     """Take PEOPLE, by name or id, out of the group NAME."""
-    with Gallery(installation.gallery_file) as gallery, _audit(installation) as audit:
+    with installation.open_gallery() as gallery, installation.open_audit() as audit:
         for one in people:
             click.echo(f"{take_out(gallery, audit, name, one).person_id} is not in {name}")
 
@@ -116,8 +114,3 @@ def _words(rule: str) -> str:
         " or ".join(read.statuses),
     )
     return "; ".join(part for part in parts if part)
-
-
-def _audit(installation: Installation) -> AuditLog:
-    device = installation.settings.device
-    return AuditLog(installation.audit_file, device.id, device.door)

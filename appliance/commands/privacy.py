@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from appliance.access.ledger import Ledger
-from appliance.audit import AuditLog
 from appliance.commands.options import Installation, with_installation
 from appliance.contract import EventType
 from appliance.errors import RefusedError
 from appliance.people.enrolment import CLI, only_one
-from appliance.people.gallery import Gallery
 from appliance.people.passes import PassBook
 
 if TYPE_CHECKING:
@@ -60,7 +58,7 @@ def purge(installation: Installation, *, dry_run: bool, yes: bool, as_json: bool
     from appliance.privacy.retention import rules_of  # noqa: PLC0415  as above
 
     rules = rules_of(installation.settings.retention)
-    with Gallery(installation.gallery_file) as gallery, _audit(installation) as audit:
+    with installation.open_gallery() as gallery, installation.open_audit() as audit:
         run = Purge(gallery, audit, rules, _today(), CLI)
         outcome = run.run(dry=True)
         if not dry_run:
@@ -84,10 +82,10 @@ def export(installation: Installation, name_or_id: str, *, path: Path) -> None:
 
     with ExitStack() as opening:
         sources = Sources(
-            opening.enter_context(Gallery(installation.gallery_file)),
+            opening.enter_context(installation.open_gallery()),
             opening.enter_context(PassBook(installation.gallery_file)),
             opening.enter_context(Ledger(installation.ledger_file)),
-            opening.enter_context(_audit(installation)),
+            opening.enter_context(installation.open_audit()),
         )
         person_id = only_one(sources.gallery, name_or_id).person_id
         found = hand_out(sources, person_id, path.absolute(), actor=CLI, method="cli").record
@@ -101,11 +99,11 @@ def export(installation: Installation, name_or_id: str, *, path: Path) -> None:
 @with_installation
 def receipt(installation: Installation, person_id: str, *, receipt_hash: str | None) -> None:
     """Show that the person of this id was erased: the tombstone, and the entry in the log."""
-    with Gallery(installation.gallery_file) as gallery:
+    with installation.open_gallery() as gallery:
         graves = [one for one in gallery.tombstones() if one.person_id == person_id]
         if not graves:
             raise RefusedError(f"nobody was erased under the id {person_id!r}")
-    with _audit(installation) as audit:
+    with installation.open_audit() as audit:
         entries = [one for one in audit.naming(person_id) if one.event.event_type is EventType.ERASED]
     click.echo(f"erased at {graves[0].erased_at.isoformat(timespec='seconds')}, key {graves[0].key_hash} destroyed")
     for one in entries:
@@ -116,11 +114,6 @@ def receipt(installation: Installation, person_id: str, *, receipt_hash: str | N
 
 def _today() -> date:
     return datetime.now(UTC).date()
-
-
-def _audit(installation: Installation) -> AuditLog:
-    device = installation.settings.device
-    return AuditLog(installation.audit_file, device.id, device.door)
 
 
 def _told(outcome: Outcome) -> Iterator[str]:

@@ -53,6 +53,7 @@ class Particulars:
     groups: frozenset[str] = frozenset()
     valid_until: datetime | None = None  # aware, the first moment that is too late
     held: bool = False  # suspended, until somebody has looked at them
+    person_id: str = ""  # that they have at another door; "" for a new one
 
 
 class FaceReader(Protocol):
@@ -180,6 +181,7 @@ def enrol_looks(
             notes=particulars.notes,
             tags=particulars.tags,
             photos=[look.photo for look in chosen.kept if look.photo],
+            person_id=particulars.person_id,
         )
         return _placed(gallery, added, particulars)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from appliance import manifest
 from appliance.audit import AuditLog
 from appliance.cli import root
 from appliance.commands.options import Installation, open_installation
@@ -95,3 +96,70 @@ def test_refusals_are_one_line(installation: Installation, tmp_path: Path) -> No
         code, said = ostiary(installation, *words)
         assert (code, said.count("\n")) == (1, 1)
         assert "altered or is cut short" in said
+
+
+def dimension(installation: Installation) -> tuple[str, int]:
+    """Return the embedder in use and how many numbers its templates have."""
+    entry = manifest.embedder(installation.settings.recognition, installation.models_folder)
+    return entry.model_id, entry.output[0].shape[-1]
+
+
+def enrol(installation: Installation, name: str, number: int) -> str:
+    """Enrol somebody with a template of the model in use."""
+    model_id, size = dimension(installation)
+    with Gallery(installation.gallery_file) as gallery:
+        face = gallery.protection.protect(Embedding(np.eye(size, dtype=np.float32)[number], model_id))
+        return gallery.add(name, Consent(name, NOON), [(face, Grade.HIGH)]).person_id
+
+
+def test_people_move_to_another_door(installation: Installation, tmp_path: Path) -> None:
+    """J2 J10: people go to the door whose address is named, and nowhere else; the signer is asked for or named."""
+    back = open_installation(None, tmp_path / "back")
+    ada = enrol(installation, "Cleo", 5)
+    lines = ostiary(back, "address")[1].splitlines()
+    address = lines[0].removeprefix("address ")
+    file = str(tmp_path / "people")
+    code, said = ostiary(installation, "templates", file, "--to", address, "--names")
+    assert code == 0
+    assert said.startswith("1 people in ")  # Ada and Bea have templates of another model
+    signer = said.partition("signed as ")[2].strip()
+    assert ostiary(installation, "import-templates", file, "--signer", signer)[0] == 1  # not for this device
+    code, said = ostiary(back, "import-templates", file, "--signer", "0" * 32)
+    assert code == 1
+    assert "is not trusted" in said
+    assert ostiary(back, "import-templates", file, answer="n\n")[0] == 1
+    code, said = ostiary(back, "import-templates", file, "--signer", signer)
+    assert code == 0
+    assert f"{ada}: enrolled\n" in said
+    code, said = ostiary(back, "import-templates", file, answer="y\n")
+    assert code == 0
+    assert "0 enrolled, 1 here already, 0 refused" in said
+    with Gallery(back.gallery_file) as gallery:
+        assert [person.name for person in gallery.people()] == ["Cleo"]
+
+
+def test_people_move_by_a_passphrase(installation: Installation, tmp_path: Path) -> None:
+    """A passphrase is asked for twice, opens the file, and a wrong one does not; a refused person ends with 1."""
+    enrol(installation, "Cleo", 5)
+    back, file = open_installation(None, tmp_path / "back"), str(tmp_path / "people")
+    words = "correct horse battery\n"
+    assert ostiary(installation, "templates", file, "--passphrase", answer=words * 2)[0] == 0
+    assert ostiary(back, "import-templates", file, answer="y\nwrong horse battery\n")[0] == 1
+    code, said = ostiary(back, "import-templates", file, answer=f"y\n{words}")
+    assert (code, "1 enrolled" in said) == (0, True)
+    with Gallery(back.gallery_file) as gallery:
+        gallery.remove(gallery.people()[0].person_id)
+    code, said = ostiary(back, "import-templates", file, answer=f"y\n{words}")
+    assert code == 1
+    assert "was erased here" in said
+
+
+def test_for_whom_must_be_said(installation: Installation, tmp_path: Path) -> None:
+    """Neither an address nor a passphrase, both, and a group that there is not, are refused; no file is left."""
+    file = tmp_path / "people"
+    address = ostiary(installation, "address")[1].splitlines()[0].removeprefix("address ")
+    assert ostiary(installation, "templates", str(file))[0] == 2
+    assert ostiary(installation, "templates", str(file), "--to", address, "--passphrase")[0] == 2
+    assert ostiary(installation, "templates", str(file), "--to", "x")[0] == 2
+    assert ostiary(installation, "templates", str(file), "--to", address, "--group", "crew")[0] == 1
+    assert not file.exists()
