@@ -57,13 +57,12 @@ class PictureReader:
 
     def __init__(self, stages: PictureStages, finder: Finder, faint: Finder, film: Finder) -> None:
         """Take the stages; `finder` finds faces, `faint` whatever might be one, `film` that in a film's frames."""
-        self.stages, self.faint, self.film = stages, faint, film
-        self._finder = finder
+        self.stages, self.finder, self.faint, self.film = stages, finder, faint, film
 
     def read(self, pixels: NDArray[np.uint8], *, templates: bool = True) -> tuple[SeenFace, ...]:
         """Return the faces in (H, W, 3) RGB pixels, largest first, at most 100; () for none."""
         frame = Frame(pixels, 0.0, 0)
-        return tuple(self.see(frame, face, template=templates) for face in self._finder.find(pixels))
+        return tuple(self.see(frame, face, template=templates) for face in self.finder.find(pixels))
 
     def only(self, pixels: NDArray[np.uint8], name: str) -> Embedding:
         """Return the template of the one face that the picture is of; smaller ones behind it do not count.
@@ -71,7 +70,7 @@ class PictureReader:
         Raises PhotoError, naming `name`, for none, several, or one that cannot be read.
         """
         frame = Frame(pixels, 0.0, 0)
-        faces = self._finder.find(pixels)
+        faces = self.finder.find(pixels)
         if not faces:
             raise PhotoError(f"photo {name} shows no face; one is needed")
         together = 1 + sum(near(other, faces[0]) for other in faces[1:])

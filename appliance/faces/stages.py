@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from appliance.config import Settings
     from appliance.records import Embedding
 
-FAINT_SCORE = 0.3  # of faces 36 and 24 px wide in 1920x1080, 72 of 72 each are found at it, and 61 and 32 at 0.5
-FILM_SCORE = 0.4  # what is no face, and covered all the same, moves about in a film
-FINEST, FAINT_FINEST = 4, 8  # an eighth of the longer side takes four times as long as a quarter
+# Of faces 36 and 24 px wide in 1920x1080, 63 and 36 of 72 are found at 0.5 in parts down to a quarter, and all at 0.3
+# down to an eighth, which takes four times as long (`scripts/bench faces`).
+FAINT_SCORE, FAINT_FINEST = 0.3, 8
+FINEST = 4
+FILM_SCORE = 0.4  # what is no face, and is covered all the same, moves about in a film
 
 
 def open_picture_reader(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 Embedder = Literal["a", "b"]
 Detector = Literal["short", "full"]
 
@@ -57,6 +58,18 @@ def impostors(
     from . import impostors as bench  # noqa: PLC0415
 
     bench.run(folder, embedder, detector, name or folder.resolve().name, write=write, added=added)
+
+
+@root.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--people", type=click.IntRange(2), default=300, show_default=True, help="People who are redacted.")
+@click.option("--film", "films", type=FILE, multiple=True, help="A film that is redacted too; again for more.")
+@click.option("--embedder", type=click.Choice(["a", "b"]), default="a", show_default=True)
+def faces(folder: Path, *, people: int, films: tuple[Path, ...], embedder: Embedder) -> None:
+    """Find, redact and group the faces of FOLDER/images, and tell who is known again."""
+    from . import faces as bench  # noqa: PLC0415
+
+    bench.run(folder, embedder, people, films)
 
 
 @root.command()

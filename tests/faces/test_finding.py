@@ -63,9 +63,9 @@ def crowd(face_px: int, columns: int, rows: int) -> np.ndarray[tuple[int, ...], 
 def test_small_faces_of_a_large_picture_are_found(reader: PictureReader) -> None:
     """A14: 12 faces 40 px wide in 1920x1080, of which the door's detector sees none, are found, each once."""
     picture = crowd(40, 6, 2)
-    found = reader._finder.find(picture)
+    found = reader.finder.find(picture)
     assert len(found) == 12
-    assert reader._finder._near.detect(Frame(picture, 0.0, 0)) == ()
+    assert reader.finder._near.detect(Frame(picture, 0.0, 0)) == ()
 
 
 class EveryWhere(Detection):
