@@ -1,0 +1,686 @@
+"""The gallery: people, their consent and their references, in SQLite, each under a key of their own."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import ValidationError
+
+from appliance.errors import RefusedError, StorageError
+from appliance.fixed_point import rounded
+from appliance.people.keyring import NONCE_BYTES, Keyring, Tombstone
+from appliance.people.migrations import GALLERY
+from appliance.people.person import Consent, Details, Group, Person, Receipt, ReferenceFacts, Source
+from appliance.people.protection import Protection
+from appliance.people.register import Record, Register, Rule
+from appliance.people.roll import News, Roll
+from appliance.people.sealing import decoded, encoded, of_photo, of_reference, seal, unseal
+from appliance.people.snapshot import MAX_REFERENCES, NORM_TOLERANCE, Finding, StoredReference, build
+from appliance.records import Embedding, Grade
+from appliance.storage import DatabaseFile, empty_log, named_faults, one_change, pragma
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from appliance.access.subject import Subject
+    from appliance.manifest import Impostors
+    from appliance.records import GallerySnapshot
+
+__all__ = ["Consent", "Details", "Gallery", "Person", "Receipt", "ReferenceFacts", "Source"]
+
+_SOME = """
+    SELECT r.reference_id, r.person_id, r.model_id, r.protection, r.dimension, r.sealed, p.person_id IS NOT NULL,
+    (SELECT COUNT(*) FROM (SELECT 1 FROM reference o WHERE o.person_id = r.person_id AND o.model_id = r.model_id
+    AND o.number < r.number LIMIT :most))
+    FROM reference r LEFT JOIN person p USING (person_id)
+    WHERE r.reference_id IN (SELECT value FROM json_each(:some)) ORDER BY r.number
+"""
+_ALL = """
+    SELECT CAST(reference_id AS BLOB), CAST(person_id AS BLOB), CAST(model_id AS BLOB), CAST(protection AS BLOB),
+    dimension, sealed FROM reference ORDER BY number
+"""
+_AT_ONCE = 8192  # references read into memory together; of more, glibc gives the memory back every time
+_REMEMBERED = 20_000  # changes that a reader can catch up with one by one
+
+
+class Gallery(DatabaseFile):
+    """The people of one appliance in the file at `path`, with `keys.db` beside it; a connection belongs to one thread.
+
+    Every change is durable on return, or raises and leaves everything as it was. Raises StorageError, one
+    line that names the file, where that is damaged, foreign, of a newer version, or cannot be read or written.
+    `indexed` packs the snapshot of a large gallery; without it, `current` is exact as well, and slower.
+    """
+
+    def __init__(self, path: Path, indexed: Callable[[GallerySnapshot], GallerySnapshot] = lambda plain: plain) -> None:
+        super().__init__(path, GALLERY)
+        self._indexed = indexed
+        self._roll: Roll | None = None
+        self._protection: Protection | None = None
+        self._seen: int | None = None  # data_version at the latest `current`; None when we have changed something
+        try:
+            self.keyring = Keyring.beside(path)
+        except BaseException:
+            super().close()
+            raise
+        try:
+            with named_faults(GALLERY, path):
+                self._register = Register(self._db, self.keyring)
+                self._settle()
+                self._bury()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close both files; they cannot be used afterwards."""
+        self.keyring.close()
+        super().close()
+
+    @property
+    def protection(self) -> Protection:
+        """The rotation that every template of this gallery has."""
+        if self._protection is None:
+            self._protection = Protection(self.keyring.secret("protection"))
+        return self._protection
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make every change inside one change, which is kept only when the block ends without raising.
+
+        The keys are kept first, and what they replace until the gallery is kept as well: a power cut in between
+        leaves a key of nobody, and everybody as they were.
+        """
+        if self._db.conn.in_transaction:
+            yield
+            return
+        self._seen = None
+        self._settle()
+        try:
+            with named_faults(GALLERY, self.path), one_change(self._db), self.keyring.transaction(self.revision()):
+                yield
+                self._forget_old_changes()
+                if self.keyring.unsettled():  # `_settle` tells by the revision that this was kept
+                    self._db.execute("UPDATE change SET number = number + 1")
+        finally:
+            self._settle()
+        empty_log(self._db)
+
+    def add(
+        self,
+        name: str,
+        consent: Consent,
+        references: Sequence[tuple[Embedding, Grade]],
+        *,
+        source: Source = Source.PHOTO,
+        captured_at: datetime | None = None,
+        external_id: str = "",
+        notes: str = "",
+        tags: Iterable[str] = (),
+        photos: Sequence[bytes] = (),
+        person_id: str = "",
+    ) -> Person:
+        """Return the new person with all of the references, under the id that they have at another door, if any.
+
+        Raises RefusedError for no reference at all, for more than `MAX_REFERENCES`, for a vector that is not finite or
+        not of unit length, for an external id that is taken, and for photos without the consent to keep them.
+        """
+        if not 1 <= len(references) <= MAX_REFERENCES:
+            raise RefusedError(f"{len(references)} references are given; 1 to {MAX_REFERENCES} are wanted")
+        if not consent.given_by:
+            raise RefusedError("the consent names nobody; who agreed must be known")
+        record = Record.new(person_id or uuid.uuid4().hex, name, consent)
+        record.external_id, record.notes, record.tags = external_id, notes, sorted(set(tags))
+        rows = [(embedding, grade, _unit(embedding)) for embedding, grade in references]
+        with self.transaction():
+            self._register.add(record)
+            self._add(record, rows, source, captured_at, photos)
+            (person,) = self._register.listed("WHERE p.person_id = ?", [record.person_id])
+        return person
+
+    def add_references(
+        self,
+        person_id: str,
+        references: Sequence[tuple[Embedding, Grade]],
+        *,
+        source: Source,
+        captured_at: datetime | None = None,
+        photos: Sequence[bytes] = (),
+    ) -> int:
+        """Give the person these references besides those there are, and return how many there are now.
+
+        Raises RefusedError as `add`, for an id that is not enrolled, and where the consent was withdrawn.
+        """
+        rows = [(embedding, grade, _unit(embedding)) for embedding, grade in references]
+        with self.transaction():
+            record = self._register.read(person_id)
+            if record.withdrawn_at is not None:
+                raise RefusedError(f"person {person_id} has withdrawn their consent; nothing of their face is kept")
+            count = self._count(person_id) + len(rows)
+            if count > MAX_REFERENCES:
+                raise RefusedError(f"{count} references are too many of one person; {MAX_REFERENCES} are allowed")
+            self._add(record, rows, source, captured_at, photos)
+        return count
+
+    def remove_reference(self, reference_id: str) -> None:
+        """Erase one reference. Raises RefusedError where there is none, and for the last one of a person."""
+        with self.transaction():
+            row = self._db.execute("SELECT person_id FROM reference WHERE reference_id = ?", [reference_id]).fetchone()
+            if row is None:
+                raise RefusedError(f"there is no reference {reference_id}")
+            if self._count(row[0]) == 1:
+                raise RefusedError(f"reference {reference_id} is the last one of person {row[0]}; erase the person")
+            self._db.execute("DELETE FROM reference WHERE reference_id = ?", [reference_id])
+
+    def references(self, person_id: str) -> tuple[ReferenceFacts, ...]:
+        """Return what may be read of the person's references, by age; () for nobody."""
+        query = (
+            "SELECT reference_id, model_id, protection, grade, source, captured_at, enrolled_at FROM reference "
+            "WHERE person_id = ? ORDER BY number"
+        )
+        with named_faults(GALLERY, self.path):
+            rows = self._db.execute(query, [person_id]).fetchall()
+        with self._readable(person_id):
+            return tuple(
+                ReferenceFacts(
+                    one,
+                    model,
+                    protection,
+                    Grade(grade),
+                    source,
+                    datetime.fromisoformat(at),
+                    datetime.fromisoformat(since),
+                )
+                for one, model, protection, grade, source, at, since in rows
+            )
+
+    def photos(self, person_id: str) -> tuple[bytes, ...]:
+        """Return the photos that were kept of the person, JPEG; one that cannot be opened is left out."""
+        with named_faults(GALLERY, self.path):
+            query = "SELECT photo_id, sealed FROM photo WHERE person_id = ? ORDER BY taken_at, photo_id"
+            rows = self._db.execute(query, [person_id]).fetchall()
+        key = self.keyring.key(person_id) if rows else None
+        if key is None:
+            return ()
+        opened = (unseal(key, sealed, of_photo(photo_id, person_id)) for photo_id, sealed in rows)
+        return tuple(photo for photo in opened if photo is not None)
+
+    def remove(self, person_id: str) -> Receipt:
+        """Erase the person and all that is kept of them, destroy their key, and return the receipt.
+
+        Their bytes in the file become zeros; a copy of the file anywhere else can no longer be read of them.
+        Raises RefusedError for an id that is not enrolled.
+        """
+        with self.transaction():
+            row = self._db.execute("SELECT 1 FROM person WHERE person_id = ?", [person_id]).fetchone()
+            if row is None:
+                raise _nobody(person_id)
+            references, photos = self._count(person_id), self._count(person_id, "photo")
+            self._delete(person_id)
+            left = self.keyring.destroy(person_id)
+        return Receipt(person_id, left.erased_at, references, photos, left.key_hash)
+
+    def withdraw(self, person_id: str, at: datetime) -> None:
+        """Erase the person's references and photos, which were there by consent, and note when it was withdrawn.
+
+        What is left of them is sealed under a new key, so that the templates cannot be read in any copy. Name, PIN
+        and passes stay: they may still come in another way. Raises RefusedError for an id that is not enrolled.
+        """
+        with self.transaction():
+            record = self._register.read(person_id)
+            for table in ("reference", "photo"):
+                self._db.execute(f"DELETE FROM {table} WHERE person_id = ?", [person_id])  # noqa: S608 - our own words
+            record.withdrawn_at, record.photos = at.astimezone(UTC).isoformat(), 0
+            self._register.write(record, renewed=True)
+
+    def consent_again(self, person_id: str, consent: Consent) -> None:
+        """Keep this consent in place of the one there was. Raises RefusedError for an id that is not enrolled."""
+        with self.transaction():
+            record = self._register.read(person_id)
+            given = Record.new(person_id, record.name, consent)
+            for name in ("text_version", "text_hash", "language", "given_at", "recorded_by", "photos", "given_by"):
+                setattr(record, name, getattr(given, name))
+            record.withdrawn_at = None
+            if not record.photos:
+                self._db.execute("DELETE FROM photo WHERE person_id = ?", [person_id])
+            self._register.write(record)
+
+    def subject(self, person_id: str) -> Subject | None:
+        """Return what is known of the person as far as doors are concerned; None for nobody of this id.
+
+        Raises StorageError where that was altered.
+        """
+        with named_faults(GALLERY, self.path):
+            record = self._register.look_up(person_id)
+            return None if record is None else self._register.subject(record)
+
+    def details(self, person_id: str) -> Details:
+        """Return everything of the person but templates, photos and PINs.
+
+        Raises RefusedError for an id that is not enrolled, StorageError where it was altered.
+        """
+        with named_faults(GALLERY, self.path), self._readable(person_id):
+            return self._register.details(self._register.read(person_id))
+
+    def set_details(
+        self,
+        person_id: str,
+        *,
+        name: str | None = None,
+        external_id: str | None = None,
+        notes: str | None = None,
+        tags: Iterable[str] | None = None,
+        cards: Sequence[str] | None = None,
+        max_fpir: float | None = 0.0,
+    ) -> Details:
+        """Keep what is given in place of what was; None, and for `max_fpir` 0, leaves it as it is.
+
+        Raises RefusedError for an id that is not enrolled, an external id or a card of somebody else's.
+        """
+        with self.transaction():
+            record = self._register.read(person_id)
+            record.name = record.name if name is None else name
+            record.external_id = record.external_id if external_id is None else external_id
+            record.notes = record.notes if notes is None else notes
+            record.tags = record.tags if tags is None else sorted(set(tags))
+            record.cards = record.cards if cards is None else list(dict.fromkeys(cards))
+            record.max_fpir = record.max_fpir if max_fpir == 0 else max_fpir
+            self._register.write(record)
+            return self._register.details(self._register.read(person_id))
+
+    def set_access(self, subject: Subject) -> None:
+        """Keep everything of the subject but name, PIN and dynamic groups in place of what was.
+
+        A group that there is not yet becomes a static one. Raises RefusedError for an id that is not enrolled.
+        """
+        with self.transaction():
+            record = self._register.read(subject.person_id)
+            record.status, record.factor = subject.status.value, subject.factor.value
+            record.valid_from, record.valid_until = _text(subject.valid_from), _text(subject.valid_until)
+            record.always, record.extended = int(subject.always), int(subject.extended)
+            record.groups, record.max_fpir = sorted(subject.groups), subject.max_fpir
+            self._register.write(record)
+
+    def set_pin(self, person_id: str, pin_hash: str, duress_hash: str) -> None:
+        """Keep these hashes in place of what was; "" for none. Raises RefusedError for an id that is not enrolled."""
+        with self.transaction():
+            record = self._register.read(person_id)
+            record.pin, record.duress = pin_hash, duress_hash
+            self._register.write(record)
+
+    def seen(self, person_id: str, on: date) -> None:
+        """Note the day on which the person came in; written once a day."""
+        query = "UPDATE person SET last_seen_on = ? WHERE person_id = ? AND last_seen_on IS NOT ?"
+        with named_faults(GALLERY, self.path):
+            self._db.execute(query, [on.isoformat(), person_id, on.isoformat()])
+
+    def members(self, group: str) -> tuple[str, ...]:
+        """Return who is in the group of this name, by age; () where there is none."""
+        static = (
+            "SELECT p.person_id FROM person p JOIN membership USING (person_id) JOIN person_group g USING (group_id) "
+            "WHERE g.name = ? ORDER BY p.number"
+        )
+        with named_faults(GALLERY, self.path):
+            rule = self._register.dynamic().get(group)
+            if rule is None:
+                return tuple(row[0] for row in self._db.execute(static, [group]))
+            ids = [row[0] for row in self._db.execute("SELECT person_id FROM person ORDER BY number")]
+            records = (self._register.read(person_id) for person_id in ids)
+            return tuple(record.person_id for record in records if rule.takes(record))
+
+    def groups(self) -> tuple[Group, ...]:
+        """Return every group, by name."""
+        query = (
+            "SELECT name, kind = 'dynamic', rule, (SELECT COUNT(*) FROM membership m WHERE m.group_id = g.group_id), "
+            "created_at FROM person_group g ORDER BY name"
+        )
+        with named_faults(GALLERY, self.path):
+            rows = self._db.execute(query).fetchall()
+        return tuple(
+            Group(name, bool(dynamic), rule, None if dynamic else count, datetime.fromisoformat(at))
+            for name, dynamic, rule, count, at in rows
+        )
+
+    def make_group(self, name: str, rule: Rule | None = None) -> None:
+        """Make a group; a dynamic one of whomever the rule takes. Raises RefusedError for a name that is taken."""
+        with self.transaction():
+            kind, written = ("static", "") if rule is None else ("dynamic", rule.written())
+            self._register.make_group(name, kind, written)
+
+    def drop_group(self, name: str) -> int:
+        """Forget a group and return how many people were put into it. Raises RefusedError where there is none."""
+        with self.transaction():
+            return self._register.drop_group(name)
+
+    def calibrate(self, model_id: str, tail: Impostors | None) -> None:
+        """Keep what was measured of the gallery's own people with this model in place of what was; None for nothing."""
+        with self.transaction():
+            self._db.execute("DELETE FROM calibration WHERE model_id = ?", [model_id])
+            if tail is not None:
+                self._db.execute("INSERT INTO calibration VALUES (?, ?)", [model_id, tail.model_dump_json()])
+
+    def calibrations(self) -> dict[str, Impostors]:
+        """Return what is kept, by model id. Raises StorageError where it is damaged."""
+        from appliance.manifest import Impostors  # noqa: PLC0415 - a fifth of the time that a list of people takes
+
+        with named_faults(GALLERY, self.path):
+            rows = self._db.execute("SELECT model_id, tail FROM calibration").fetchall()
+        try:
+            return {model_id: Impostors.model_validate_json(tail) for model_id, tail in rows}
+        except ValidationError as fault:
+            raise StorageError(f"gallery {self.path} is damaged: its calibration cannot be read") from fault
+
+    def people(self, *, after: int = 0, limit: int | None = None) -> tuple[Person, ...]:
+        """Return everybody who is enrolled, by name; with a `limit` so many, past the first `after`, by age."""
+        with named_faults(GALLERY, self.path):
+            if limit is not None:
+                page = (
+                    "WHERE p.number IN (SELECT number FROM person ORDER BY number LIMIT ? OFFSET ?) ORDER BY p.number"
+                )
+                return tuple(self._register.listed(page, [limit, after]))
+            return tuple(sorted(self._register.listed(known=True), key=lambda one: (one.name, one.person_id)))
+
+    def size(self) -> int:
+        """Return how many people are enrolled."""
+        with named_faults(GALLERY, self.path):
+            return int(self._db.execute("SELECT COUNT(*) FROM person").fetchone()[0])
+
+    def person(self, person_id: str) -> Person | None:
+        """Return who has this id; None for nobody."""
+        with named_faults(GALLERY, self.path):
+            return next(self._register.listed("WHERE p.person_id = ?", [person_id]), None)
+
+    def find(self, name_or_id: str) -> tuple[Person, ...]:
+        """Return who has exactly this id or external id, else everybody of exactly this name (NFC); () for nobody."""
+        with named_faults(GALLERY, self.path):
+            by_id = self.person(name_or_id)
+            if by_id is not None:
+                return (by_id,)
+            return tuple(self._register.called(name_or_id)) or tuple(self._register.named(name_or_id))
+
+    def search(self, text: str, limit: int) -> tuple[Person, ...]:
+        """Return whom `find` does, else those of whose name each word of the text begins a word, by age.
+
+        A word needs three letters, or must be a whole shorter one. Case and accents do not count.
+        """
+        found = self.find(text)
+        if found:
+            return found[:limit]
+        with named_faults(GALLERY, self.path):
+            return tuple(self._register.beginning(text, limit))
+
+    def holder(self, card: str) -> str | None:
+        """Return the id of the person whose card this is; None for nobody's."""
+        with named_faults(GALLERY, self.path):
+            return self._register.holder(card)
+
+    def tombstones(self) -> tuple[Tombstone, ...]:
+        """Return everybody who was erased, by time."""
+        return self.keyring.tombstones()
+
+    def revision(self) -> int:
+        """Return a number that rises with every change, whoever made it."""
+        with named_faults(GALLERY, self.path):
+            row = self._db.execute("SELECT number FROM change").fetchone()
+        if row is None:
+            raise StorageError(f"gallery {self.path} is damaged: its revision is missing")
+        return int(row[0])
+
+    def changed(self) -> bool:
+        """Tell, in microseconds, whether this or another process may have written since the latest `current`."""
+        with named_faults(GALLERY, self.path):
+            return self._seen is None or pragma(self._db, "data_version") != self._seen
+
+    def current(self, model_id: str, dimension: int) -> GallerySnapshot:
+        """Return what `snapshot` does, for the price of what has changed since the latest call; the same if nothing.
+
+        A row is judged when it is new. Bytes altered later in the file do not reach the matcher until the next
+        start, which quarantines them.
+        """
+        if self._roll is None or self._roll.model_id != model_id:
+            self._roll, self._seen = Roll(model_id, dimension, self._news, self._indexed), None
+        return self._roll.refresh() if self.changed() else self._roll.snapshot
+
+    def snapshot(self, model_id: str, dimension: int) -> GallerySnapshot:
+        """Return every sound reference of the model as of one revision, by age; (0, D) for an empty gallery.
+
+        What is not sound is left out and listed in `quarantined`; `findings` says why.
+        """
+        return self._load(model_id, dimension)[0]
+
+    def findings(self, model_id: str, dimension: int) -> tuple[Finding, ...]:
+        """Return what a human should know: rows quarantined, of another model, or alike under two people."""
+        return self._load(model_id, dimension)[1]
+
+    def renew_protection(self) -> int:
+        """Turn every template by a new secret rotation, and return how many; the old rotation opens nothing more.
+
+        A template that cannot be opened stays as it is, in quarantine. A running reader follows at its next start.
+        """
+        old = self.protection
+        with self.transaction():
+            new = Protection(self.keyring.renew_secret("protection"))
+            rows = self._db.conn.execute(
+                "SELECT number, reference_id, person_id, model_id, protection, dimension, sealed FROM reference"
+            )
+            keys, changed = self.keyring.opened(), []
+            for number, reference_id, person_id, model_id, protection, dimension, sealed in rows:
+                key = keys.get(person_id)
+                bound = of_reference(reference_id, person_id, model_id, protection)
+                vector = _opened(key, sealed, bound, dimension)
+                if key is None or vector is None or protection != old.protection_id:
+                    continue
+                turned = new.protect_all(old.restore_all(vector[np.newaxis], model_id), model_id)[0]
+                turned = rounded((turned / np.linalg.norm(turned)).astype(np.float32))
+                bound = of_reference(reference_id, person_id, model_id, new.protection_id)
+                changed.append((new.protection_id, seal(key, encoded(turned), bound), number))
+            self._db.conn.executemany("UPDATE reference SET protection = ?, sealed = ? WHERE number = ?", changed)
+        self._roll, self._protection = None, new
+        return len(changed)
+
+    def vectors(self, person_id: str) -> dict[str, Embedding]:
+        """Return the person's templates as they are compared, by reference id; what cannot be opened is left out."""
+        with named_faults(GALLERY, self.path):
+            rows = self._db.execute(
+                "SELECT reference_id, model_id, protection, dimension, sealed FROM reference WHERE person_id = ? "
+                "ORDER BY number",
+                [person_id],
+            ).fetchall()
+        key, found = self.keyring.key(person_id), {}
+        for reference_id, model_id, protection, dimension, sealed in rows:
+            vector = _opened(key, sealed, of_reference(reference_id, person_id, model_id, protection), dimension)
+            if vector is not None:
+                found[reference_id] = Embedding(vector, model_id)
+        return found
+
+    def _add(
+        self,
+        record: Record,
+        rows: Sequence[tuple[Embedding, Grade, bytes]],
+        source: Source,
+        captured_at: datetime | None,
+        photos: Sequence[bytes],
+    ) -> None:
+        if photos and not record.photos:
+            raise RefusedError("photos are given, but the consent is not to keep any")
+        key, protection = self.keyring.key(record.person_id), self.protection.protection_id
+        assert key is not None  # noqa: S101 - the register has just used it
+        now = datetime.now(UTC)
+        at = (captured_at or now).astimezone(UTC).isoformat()
+        for embedding, grade, vector in rows:
+            reference_id, model_id = uuid.uuid4().hex, embedding.model_id
+            sealed = seal(key, vector, of_reference(reference_id, record.person_id, model_id, protection))
+            self._db.execute(
+                "INSERT INTO reference VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [reference_id, record.person_id, model_id, protection, len(embedding.vector), int(grade), source.value,
+                 at, now.isoformat(), sealed],
+            )  # fmt: skip
+        for photo in photos:
+            photo_id = uuid.uuid4().hex
+            sealed = seal(key, photo, of_photo(photo_id, record.person_id))
+            self._db.execute("INSERT INTO photo VALUES (?, ?, ?, ?)", [photo_id, record.person_id, at, sealed])
+
+    def _delete(self, person_id: str) -> None:
+        consent = self._db.execute("SELECT consent_id FROM person WHERE person_id = ?", [person_id]).fetchone()
+        for table in ("reference", "photo", "pass", "person"):
+            self._db.execute(f"DELETE FROM {table} WHERE person_id = ?", [person_id])  # noqa: S608 - our own words
+        self._db.execute("DELETE FROM consent WHERE consent_id = ?", consent)
+
+    def _settle(self) -> None:
+        """Finish with the keys what a change of the gallery has begun, or take it back where it was not kept."""
+        if self.keyring.unsettled():
+            with named_faults(GALLERY, self.path), one_change(self._db):  # whoever is at it finishes first
+                self.keyring.settle(self.revision())
+
+    def _bury(self) -> None:
+        """Erase everybody who was erased already and has come back: in an old copy of the file, or by a power cut."""
+        erased = json.dumps([one.person_id for one in self.keyring.tombstones()])
+        query = "SELECT person_id FROM person WHERE person_id IN (SELECT value FROM json_each(?))"
+        if back := [row[0] for row in self._db.execute(query, [erased]).fetchall()]:
+            with self.transaction():
+                for person_id in back:
+                    self._delete(person_id)
+
+    def _count(self, person_id: str, table: str = "reference") -> int:
+        query = f"SELECT COUNT(*) FROM {table} WHERE person_id = ?"  # noqa: S608 - our own words
+        return int(self._db.execute(query, [person_id]).fetchone()[0])
+
+    def _forget_old_changes(self) -> None:
+        latest = self._db.execute("SELECT MAX(number) FROM reference_change").fetchone()[0] or 0
+        self._db.execute("DELETE FROM reference_change WHERE number <= ?", [latest - _REMEMBERED])
+
+    @contextmanager
+    def _readable(self, person_id: str) -> Iterator[None]:
+        try:
+            yield
+        except (TypeError, ValueError) as fault:
+            raise StorageError(f"gallery {self.path} is damaged: person {person_id} cannot be read") from fault
+
+    @contextmanager
+    def _news(self, mark: int | None, doubtful: Iterable[str]) -> Iterator[News]:
+        """Open what was changed after the change number `mark`, and the `doubtful` ones again; all for None."""
+        with named_faults(GALLERY, self.path):
+            self._db.execute("BEGIN")  # everything of one moment, whoever writes meanwhile
+            try:
+                oldest, latest = self._db.execute(
+                    "SELECT (SELECT MIN(number) FROM reference_change), "
+                    "(SELECT seq FROM sqlite_sequence WHERE name = 'reference_change')"
+                ).fetchone()
+                latest = latest or 0
+                follows = mark is not None and mark <= latest and (mark == latest or (oldest or 0) <= mark + 1)
+                touched = {
+                    row[0]
+                    for row in self._db.execute("SELECT reference_id FROM reference_change WHERE number > ?", [mark])
+                } if follows else set()  # fmt: skip
+                revision, seen = self.revision(), pragma(self._db, "data_version")
+                rows = self._rows({*touched, *doubtful} if follows else None)
+                yield News(revision, latest, touched if follows else None, rows)
+            finally:
+                self._db.rollback()
+        self._seen = seen
+
+    def _rows(self, wanted: set[str] | None) -> Iterator[list[StoredReference]]:
+        """Open these references, by age, a few thousand at a time; every one there is for None."""
+        if wanted is None:
+            yield from self._everything()
+        elif wanted:
+            found = self._db.conn.execute(_SOME, {"some": json.dumps(sorted(wanted)), "most": MAX_REFERENCES})
+            while rows := found.fetchmany(_AT_ONCE):
+                yield list(self._opened_rows(rows))
+
+    def _opened_rows(self, rows: Sequence[Sequence[Any]]) -> Iterator[StoredReference]:
+        current = self.protection.protection_id
+        for reference_id, person_id, model_id, protection, dimension, sealed, has_person, earlier in rows:
+            key = self.keyring.key(person_id)
+            if key is None and self.keyring.buried(person_id):  # erased since we began to read
+                continue
+            bound = of_reference(reference_id, person_id, model_id, protection)
+            vector = None if key is None else unseal(key, sealed, bound)
+            turned = protection == current
+            yield StoredReference(reference_id, person_id, model_id, dimension, vector, has_person, earlier, turned)
+
+    def _everything(self) -> Iterator[list[StoredReference]]:
+        """Open every reference as `_opened_rows` does, in a third of the time: a gallery may have 300,000.
+
+        Whole tables are read instead of a row here and there, texts are read as bytes, and a person's rows, which
+        mostly lie together, are opened by one key.
+        """
+        keys, buried = self.keyring.keys(), {one.person_id.encode() for one in self.keyring.tombstones()}
+        people = {row[0] for row in self._db.conn.execute("SELECT CAST(person_id AS BLOB) FROM person")}
+        many = self._db.conn.execute(
+            "SELECT person_id FROM reference GROUP BY person_id, model_id HAVING COUNT(*) > ?", [MAX_REFERENCES]
+        )
+        crowded = {str(row[0]) for row in many}
+        counted: Counter[tuple[str, str]] = Counter()
+        current = self.protection.protection_id.encode()
+        owner, person_id, opened, has_person, many_of = b"", "", None, False, False
+        found = self._db.conn.execute(_ALL)
+        while rows := found.fetchmany(_AT_ONCE):
+            read = []
+            for reference, person, model, protection, dimension, sealed in rows:
+                if person != owner:
+                    owner, person_id = person, person.decode("utf-8", "replace")
+                    secret = keys.get(person_id)
+                    opened = None if secret is None else AESGCM(secret).decrypt
+                    has_person, many_of = person in people, person_id in crowded
+                if opened is None and owner in buried:
+                    continue
+                vector, earlier = None, 0
+                if opened is not None:
+                    bound = b"ostiary template\0" + reference + b"\0" + person + b"\0" + model + b"\0" + protection
+                    try:
+                        vector = opened(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
+                    except (InvalidTag, TypeError, ValueError):
+                        vector = None
+                reference_id, model_id = reference.decode("utf-8", "replace"), model.decode("utf-8", "replace")
+                if many_of:
+                    earlier = counted[person_id, model_id]
+                    counted[person_id, model_id] += 1
+                turned = protection == current
+                read.append(
+                    StoredReference(reference_id, person_id, model_id, dimension, vector, has_person, earlier, turned)
+                )
+            yield read
+
+    def _load(self, model_id: str, dimension: int) -> tuple[GallerySnapshot, tuple[Finding, ...]]:
+        with named_faults(GALLERY, self.path):
+            self._db.execute("BEGIN")  # rows and revision of one moment, whoever writes meanwhile
+            try:
+                rows = [row for some in self._rows(None) for row in some]
+                revision = self.revision()
+            finally:
+                self._db.rollback()
+        return build(rows, model_id, dimension, revision)
+
+
+def _opened(key: AESGCM | None, sealed: bytes, bound: bytes, dimension: int) -> NDArray[np.float32] | None:
+    blob = None if key is None else unseal(key, sealed, bound)
+    return None if blob is None else decoded(blob, dimension)
+
+
+def _nobody(person_id: str) -> RefusedError:
+    return RefusedError(f"nobody is enrolled under the id {person_id}")
+
+
+def _text(at: datetime | None) -> str | None:
+    return None if at is None else at.astimezone(UTC).isoformat()
+
+
+def _unit(embedding: Embedding) -> bytes:
+    """Return the template as it is sealed. Raises RefusedError for what is no unit vector."""
+    vector = np.asarray(embedding.vector, dtype="<f4")
+    norm = float(np.linalg.norm(vector.astype(np.float64)))
+    if vector.ndim != 1 or not abs(norm - 1) <= NORM_TOLERANCE:  # this way round, NaN is refused
+        raise RefusedError(f"an embedding of shape {vector.shape} and length {norm:.6g} is not a unit vector")
+    # What is stored is what is compared: half the memory for the matcher, and nothing is lost between the two.
+    return encoded(rounded(vector))
