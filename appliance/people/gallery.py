@@ -468,6 +468,7 @@ class Gallery(DatabaseFile):
         A template that cannot be opened stays as it is, in quarantine. A running reader follows at its next start.
         """
         old = self.protection
+        self._roll = self._protection = None  # both are read again, whichever it is afterwards
         with self.transaction():
             new = Protection(self.keyring.renew_secret("protection"))
             rows = self._db.conn.execute(
@@ -485,7 +486,6 @@ class Gallery(DatabaseFile):
                 bound = of_reference(reference_id, person_id, model_id, new.protection_id)
                 changed.append((new.protection_id, seal(key, encoded(turned), bound), number))
             self._db.conn.executemany("UPDATE reference SET protection = ?, sealed = ? WHERE number = ?", changed)
-        self._roll, self._protection = None, new
         return len(changed)
 
     def vectors(self, person_id: str) -> dict[str, Embedding]:
@@ -538,8 +538,12 @@ class Gallery(DatabaseFile):
 
     def _settle(self) -> None:
         """Finish with the keys what a change of the gallery has begun, or take it back where it was not kept."""
-        if self.keyring.unsettled():
-            with named_faults(GALLERY, self.path), one_change(self._db):  # whoever is at it finishes first
+        if not self.keyring.unsettled():
+            return
+        with named_faults(GALLERY, self.path):
+            with one_change(self._db):  # over what a commit that failed may have left in the log for the next start
+                self._db.execute("UPDATE change SET number = number")
+            with one_change(self._db):  # whoever is at it finishes first
                 self.keyring.settle(self.revision())
 
     def _bury(self) -> None:
