@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.commands.options import Installation
+    from appliance.people.enrolment import Photo
+    from appliance.pipeline.reading import PhotoReader
 
 _Result = TypeVar("_Result")
 
@@ -74,3 +76,12 @@ def particular_options(command: Callable[..., _Result]) -> Callable[..., _Result
         return command(*args, particulars=checked(said), **kwargs)
 
     return wrapped
+
+
+def kept(photo: Photo, reader: PhotoReader) -> bytes:
+    """Return what is kept of a photo where that was agreed to: head and shoulders, JPEG, at most 480 px a side."""
+    from appliance.drivers.photo import encode_jpeg  # noqa: PLC0415  a text must not wait for the image library
+    from appliance.picture import portrait  # noqa: PLC0415  as above
+
+    faces = reader.faces(photo.pixels)
+    return encode_jpeg(portrait(photo.pixels, faces[0], faces))

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from appliance import manifest
-from appliance.commands.consent import operator, texts_of
+from appliance.commands.consent import kept, operator, texts_of
 from appliance.commands.options import Installation, with_installation
-from appliance.drivers.photo import decode_photo, encode_jpeg, read_bytes
+from appliance.drivers.photo import decode_photo, read_bytes
 from appliance.enrolment.book import BulkBook
 from appliance.enrolment.bulk import BulkDesk, Came
 from appliance.enrolment.report import Report
@@ -23,13 +23,11 @@ from appliance.enrolment.rows import Agreed, from_folder, from_table
 from appliance.errors import RefusedError, UsageError
 from appliance.people.enrolment import checked_language
 from appliance.people.references import Standard
-from appliance.picture import portrait
-from appliance.pipeline.reading import PhotoReader, open_face_reader
+from appliance.pipeline.reading import open_face_reader
 
 if TYPE_CHECKING:
     from appliance.enrolment.bulk import Outcome
     from appliance.enrolment.rows import BadRow, Row
-    from appliance.people.enrolment import Photo
 
 EACH = "each"  # in the place of who agreed: every person for themself
 
@@ -121,9 +119,3 @@ def _desk(installation: Installation, opening: contextlib.ExitStack, *, accept_m
         decode=decode_photo,
         portrait=lambda photo: kept(photo, reader),
     )
-
-
-def kept(photo: Photo, reader: PhotoReader) -> bytes:
-    """Return what is kept of a photo where that was agreed to: head and shoulders, JPEG, at most 480 px a side."""
-    faces = reader.faces(photo.pixels)
-    return encode_jpeg(portrait(photo.pixels, faces[0], faces))

@@ -12,6 +12,7 @@ from appliance.enrolment.guided import LIMIT_S, Glimpse, Pose, Session, View, Wh
 from appliance.errors import ApplianceError, RefusedError
 from appliance.people.enrolment import (
     CLI,
+    NOTHING_SAID,
     Enrolled,
     Particulars,
     checked,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from appliance.pipeline.policy import Rules
     from appliance.records import Actor, Embedding, FaceDetection, Frame, Presentation
 
-NOTHING_SAID = Particulars()
 WAITED_S = 1.0  # for a frame beyond the limit, which would end it well
 IN_WORDS = {
     Why.ATTACK: "it is not a living face; nobody is enrolled from a picture",

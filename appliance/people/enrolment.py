@@ -56,6 +56,9 @@ class Particulars:
     person_id: str = ""  # that they have at another door; "" for a new one
 
 
+NOTHING_SAID = Particulars()
+
+
 class FaceReader(Protocol):
     """Finds the one face in a picture and reads it."""
 
@@ -86,7 +89,7 @@ def enrol(
     consent: Consent,
     reader: FaceReader,
     standard: Standard,
-    particulars: Particulars = Particulars(),
+    particulars: Particulars = NOTHING_SAID,
     portrait: Callable[[Photo], bytes] | None = None,
     actor: Actor = CLI,
     method: str = "cli",
@@ -155,7 +158,7 @@ def enrol_looks(
     *,
     consent: Consent,
     standard: Standard,
-    particulars: Particulars = Particulars(),
+    particulars: Particulars = NOTHING_SAID,
     source: Source = Source.PHOTO,
     actor: Actor = CLI,
     method: str = "cli",
