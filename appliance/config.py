@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,9 +16,8 @@ from appliance.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-DEFAULT_STATE = Path("/var/lib/ostiary")
-DEFAULT_CONFIG = Path("/etc/ostiary/appliance.toml")
 
 
 class Section(BaseModel):

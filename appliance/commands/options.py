@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from appliance import config
+from appliance import places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,10 +142,17 @@ def open_installation(config_file: Path | None, state: Path | None) -> Installat
     Without `config_file`, the system's file is read where it exists, else the defaults hold.
     Raises ConfigError, or click.UsageError where the state folder cannot be made.
     """
-    if config_file is None and config.DEFAULT_CONFIG.is_file():
-        config_file = config.DEFAULT_CONFIG
+    from appliance import config  # noqa: PLC0415 - half the time that a list of people takes
+
+    if config_file is None and places.CONFIG.is_file():
+        config_file = places.CONFIG
     settings = config.load(config_file)
-    folder = (state or config.DEFAULT_STATE).absolute()
+    return Installation(settings, open_state(state), config_file)
+
+
+def open_state(state: Path | None) -> Path:
+    """Return the state folder, made where it is missing. Raises click.UsageError where it cannot be."""
+    folder = (state or places.STATE).absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as fault:
@@ -155,7 +162,7 @@ def open_installation(config_file: Path | None, state: Path | None) -> Installat
         from appliance.backup.restore import finish  # noqa: PLC0415  it is next to never needed
 
         finish(folder)
-    return Installation(settings, folder, config_file)
+    return folder
 
 
 def duration(text: str) -> float:
@@ -171,10 +178,25 @@ def with_installation(
 ) -> Callable[..., _Result]:
     """Give a command `--config` and `--state`, and pass it the Installation they name."""
 
-    @click.option("--config", "config_file", type=_PATH, help=f"Settings [{config.DEFAULT_CONFIG}].")
-    @click.option("--state", type=_PATH, help=f"Folder of databases and keys [{config.DEFAULT_STATE}].")
+    @click.option("--config", "config_file", type=_PATH, help=f"Settings [{places.CONFIG}].")
+    @click.option("--state", type=_PATH, help=f"Folder of databases and keys [{places.STATE}].")
     @functools.wraps(command)
     def wrapped(config_file: Path | None, state: Path | None, *args: _Params.args, **kwargs: _Params.kwargs) -> _Result:
         return command(open_installation(config_file, state), *args, **kwargs)
+
+    return wrapped
+
+
+def with_state(command: Callable[Concatenate[Path, _Params], _Result]) -> Callable[..., _Result]:
+    """Give a command `--state`, and pass it the folder: for one that needs no settings, and should not wait for them.
+
+    `--config` is taken as everywhere, and not read.
+    """
+
+    @click.option("--config", type=_PATH, expose_value=False, help=f"Settings [{places.CONFIG}].")
+    @click.option("--state", type=_PATH, help=f"Folder of databases and keys [{places.STATE}].")
+    @functools.wraps(command)
+    def wrapped(state: Path | None, *args: _Params.args, **kwargs: _Params.kwargs) -> _Result:
+        return command(open_state(state), *args, **kwargs)
 
     return wrapped

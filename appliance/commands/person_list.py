@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from appliance.commands.options import Installation, with_installation
+from appliance.commands.options import with_state
+from appliance.people.gallery import Gallery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from appliance.people.person import Person
 
@@ -23,10 +25,10 @@ HEADINGS = ("id", "name", "references", "models", "enrolled at", "consent by")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--limit", type=click.IntRange(1, 100_000), help="Only so many, in order of enrolment.")
 @click.option("--after", type=click.IntRange(min=0), default=0, help="With --limit: past so many.")
-@with_installation
-def list_people(installation: Installation, *, as_json: bool, limit: int | None, after: int) -> None:
+@with_state
+def list_people(state: Path, *, as_json: bool, limit: int | None, after: int) -> None:
     """List everybody who is enrolled, by name; a page of them in order of enrolment with --limit."""
-    with installation.open_gallery() as gallery:
+    with Gallery(state / "gallery.db") as gallery:
         people = gallery.people(after=after, limit=limit)
     _tell(people, as_json=as_json)
 
@@ -35,10 +37,10 @@ def list_people(installation: Installation, *, as_json: bool, limit: int | None,
 @click.argument("text")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
-@with_installation
-def search(installation: Installation, text: str, *, as_json: bool, limit: int) -> None:
+@with_state
+def search(state: Path, text: str, *, as_json: bool, limit: int) -> None:
     """Find people by name, the beginnings of its words (three letters or more), id or external id."""
-    with installation.open_gallery() as gallery:
+    with Gallery(state / "gallery.db") as gallery:
         people = gallery.search(text.strip(), limit)
     _tell(people, as_json=as_json)
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from pydantic import ValidationError
 
 from appliance.errors import RefusedError, StorageError
 from appliance.fixed_point import rounded
@@ -371,7 +370,9 @@ class Gallery(DatabaseFile):
 
     def calibrations(self) -> dict[str, Impostors]:
         """Return what is kept, by model id. Raises StorageError where it is damaged."""
-        from appliance.manifest import Impostors  # noqa: PLC0415 - a fifth of the time that a list of people takes
+        from pydantic import ValidationError  # noqa: PLC0415 - half the time that a list of people takes
+
+        from appliance.manifest import Impostors  # noqa: PLC0415 - likewise
 
         with named_faults(GALLERY, self.path):
             rows = self._db.execute("SELECT model_id, tail FROM calibration").fetchall()
@@ -538,12 +539,8 @@ class Gallery(DatabaseFile):
 
     def _settle(self) -> None:
         """Finish with the keys what a change of the gallery has begun, or take it back where it was not kept."""
-        if not self.keyring.unsettled():
-            return
-        with named_faults(GALLERY, self.path):
-            with one_change(self._db):  # over what a commit that failed may have left in the log for the next start
-                self._db.execute("UPDATE change SET number = number")
-            with one_change(self._db):  # whoever is at it finishes first
+        if self.keyring.unsettled():
+            with named_faults(GALLERY, self.path), one_change(self._db):  # whoever is at it finishes first
                 self.keyring.settle(self.revision())
 
     def _bury(self) -> None:

@@ -167,6 +167,26 @@ def start(turns: int, references: int, work_s: float) -> None:
 
 
 @root.command()
+@click.argument("sizes", type=click.IntRange(1, 1_000_000), nargs=-1)
+@click.option("--turns", type=click.IntRange(1, 100), default=5, show_default=True, help="Of each measurement.")
+def growth(sizes: tuple[int, ...], turns: int) -> None:
+    """Fill a gallery with SIZES people (1,000, 10,000 and 100,000), and time start, enrolment, listing and search."""
+    from . import growth as bench  # noqa: PLC0415
+
+    bench.run(sizes or (1_000, 10_000, 100_000), turns)
+
+
+@root.command()
+@click.argument("folder", type=FOLDER)
+@_with_models
+def protection(folder: Path, embedder: Embedder, detector: Detector) -> None:
+    """Turn the templates of FOLDER/images as two devices would, and say what stays alike and what can be linked."""
+    from . import protection as bench  # noqa: PLC0415
+
+    bench.run(folder, embedder, detector)
+
+
+@root.command()
 @click.argument("commit")
 @click.option("--rounds", type=click.IntRange(2, 100), default=6, show_default=True, help="Turns of both.")
 def against(commit: str, rounds: int) -> None:

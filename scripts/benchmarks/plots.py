@@ -217,6 +217,37 @@ def pad(lines: Lines) -> Figure:
     return figure
 
 
+def growth(lines: Lines) -> Figure:
+    """Return how long a start, an enrolment and a search take as the gallery grows."""
+    (line, *_) = _with(lines, "growth", "sizes")[-1:]
+    figure, (left, right) = _figure(2)
+    sizes = [one["people"] for one in line["sizes"]]
+    for axes, keys, scale in ((left, ("load_s", "ready_s"), 1.0), (right, _GROWING_MS, 1.0)):
+        for key in keys:
+            times = [sorted(one[key]) for one in line["sizes"]]
+            middle = [scale * found[len(found) // 2] for found in times]
+            label = _GROWING[key]
+            axes.plot(sizes, middle, marker="o", label=label)
+            axes.fill_between(sizes, [found[0] for found in times], [found[-1] for found in times], alpha=0.15)
+        axes.set(xscale="log", yscale="log", xlabel=f"people, {line['references']} references each")
+        axes.legend(loc="upper left", fontsize=8)
+    left.set(ylabel="seconds", title="Start")
+    right.set(ylabel="milliseconds", title="Changes, and the command line")
+    return figure
+
+
+_GROWING = {
+    "load_s": "load, decrypt and verify",
+    "ready_s": "start of the reader to READY",
+    "enrol_ms": "enrol, with its audit entry",
+    "follow_ms": "the door takes it in",
+    "erase_ms": "erase",
+    "list_ms": "person list --limit 50",
+    "search_common_ms": "person search, a common name",
+    "version_ms": "ostiary --version, for comparison",
+}
+_GROWING_MS = tuple(key for key in _GROWING if key.endswith("_ms"))
+
 PICTURES: dict[str, Callable[[Lines], Figure]] = {
     "roc.svg": roc,
     "det.svg": det,
@@ -225,6 +256,7 @@ PICTURES: dict[str, Callable[[Lines], Figure]] = {
     "degraded.svg": degraded,
     "latency.svg": latency,
     "pad.svg": pad,
+    "growth.svg": growth,
 }
 
 

@@ -44,7 +44,7 @@ def run(turns: int, references: int, work_s: float) -> None:
             command = [sys.executable, "-m", "appliance", "run", "--config", str(settings), "--state", str(state)]
             for turn in range(turns):
                 before = resource.getrusage(resource.RUSAGE_CHILDREN)
-                with _started(command) as (process, elapsed_s):
+                with started(command) as (process, elapsed_s):
                     ready_s.append(elapsed_s)
                     if turn == turns - 1:
                         time.sleep(work_s)
@@ -74,7 +74,7 @@ def _enrol(state: Path, references: int) -> None:
 
 
 @contextlib.contextmanager
-def _started(command: Sequence[str]) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+def started(command: Sequence[str]) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """Run the reader while the block runs; give its process and the seconds to READY."""
     with (
         tempfile.TemporaryDirectory(prefix="ostiary-") as folder,

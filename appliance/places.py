@@ -1,0 +1,8 @@
+"""Where an installed appliance keeps its things, unless it is told otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+STATE = Path("/var/lib/ostiary")
+CONFIG = Path("/etc/ostiary/appliance.toml")
