@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from appliance.audit import AuditLog, canonical
 from appliance.backup.archive import COMMISSIONING, DATABASES, Backup, check_database, unpack
-from appliance.backup.whole import new_file, sync
+from appliance.backup.whole import new_file
 from appliance.clients import own_key, public_text
 from appliance.errors import HardwareError, RefusedError, StorageError
 from appliance.lone import only_one
 from appliance.people.keyring import Keyring
 from appliance.people.sealing import of_name, unseal_fields
+from appliance.storage import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,10 +187,10 @@ def _fold(path: Path) -> None:
 
 def _hold(staged: Path, names: tuple[str, ...]) -> None:
     """Say durably that what is staged holds."""
-    sync(staged / "new")
+    sync_folder(staged / "new")
     with new_file(staged / "holds") as file:
         file.write(json.dumps(names).encode())
-    sync(staged.parent)
+    sync_folder(staged.parent)
 
 
 def _finish(state: Path) -> None:
@@ -204,9 +205,9 @@ def _finish(state: Path) -> None:
                         (state / f"{name}{beside}").replace(staged / "old" / f"{name}{beside}")
                 (staged / "new" / name).replace(state / name)
         for folder in (state, staged / "new", staged / "old"):
-            sync(folder)
+            sync_folder(folder)
         (staged / "holds").unlink()
-        sync(staged)
+        sync_folder(staged)
         shutil.rmtree(staged)
     except (OSError, ValueError) as fault:
         raise StorageError(f"restore in {staged} cannot be finished: {fault}") from fault

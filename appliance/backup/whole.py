@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from appliance.errors import RefusedError, StorageError
+from appliance.storage import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,18 +29,9 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        sync(path.parent)
+        sync_folder(path.parent)
     except OSError as fault:
         raise StorageError(f"file {path} cannot be written: {fault.strerror}") from fault
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
-
-
-def sync(folder: Path) -> None:
-    """Make what was renamed in a folder durable. Raises OSError."""
-    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(at)
-    finally:
-        os.close(at)
