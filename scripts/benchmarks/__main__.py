@@ -241,6 +241,17 @@ def door(**plan: int) -> None:
     bench.run(**plan)
 
 
+@root.command()
+@click.argument("sizes", type=click.IntRange(10, 1_000_000), nargs=-1)
+@click.option("--entries", type=click.IntRange(1), default=100_000, show_default=True, help="In the audit log.")
+@click.option("--turns", type=click.IntRange(1, 1000), default=10, show_default=True, help="People of each size.")
+def drill(sizes: tuple[int, ...], entries: int, turns: int) -> None:
+    """Hand out and erase people of galleries of SIZES, back them up and put them back, and look at everybody's time."""
+    from . import drill as bench  # noqa: PLC0415
+
+    bench.run(sizes or (1_000, 10_000), entries, turns)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when measured; else say why in one line and return 2 for a wrong path, file or option, 3 for a model."""
     try:

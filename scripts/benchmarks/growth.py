@@ -57,7 +57,7 @@ def run(sizes: tuple[int, ...], turns: int) -> None:
         state = Path(folder)
         filled = 0
         for size in sorted(sizes):
-            _fill(state, filled, size)
+            fill(state, filled, size)
             filled = size
             lines.append(_measured(state, size, turns))
             print(_words(lines[-1]))
@@ -128,7 +128,8 @@ def _changes(state: Path, turns: int) -> dict[str, list[float]]:
     return spent
 
 
-def _fill(state: Path, first: int, size: int) -> None:
+def fill(state: Path, first: int, size: int) -> None:
+    """Enrol people of numbers `first` to `size`, with as many random templates as the bench says."""
     embedder = manifest.read().entry("embedder")
     dice = np.random.default_rng(first + 1)
     with Gallery(state / "gallery.db") as gallery:
