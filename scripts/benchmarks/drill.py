@@ -55,8 +55,9 @@ def _drills(device: Installation, turns: int) -> dict[str, Any]:
     with device.open_gallery() as gallery:
         someone = gallery.people(after=size // 2 if (size := gallery.size()) else 0, limit=1)[0].person_id
     words = ["--state", str(device.state)]
-    handed_out = ["privacy", "export", someone, "--to", str(device.state.parent / "process.zip"), *words]
-    commands = _timed(lambda: (_ostiary(handed_out), _ostiary(["person", "remove", someone, "--yes", *words])))
+    path = str(device.state.parent / "process.zip")
+    commands = _timed(lambda: _ostiary(["privacy", "export", someone, "--to", path, *words]))
+    commands += _timed(lambda: _ostiary(["person", "remove", someone, "--yes", *words]))
     steps = list(_purge_steps(device))
     return {
         "export_and_erase_ms": _words(in_process),
