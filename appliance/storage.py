@@ -59,9 +59,24 @@ def one_change(db: Database) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
-        db.execute("COMMIT")
+        commit(db)
     finally:
         db.rollback()  # nothing is left to roll back after a COMMIT
+
+
+def commit(db: Database) -> None:
+    """Make the change in hand durable; where that fails, it is not there, now or after the next start.
+
+    A commit that failed as it was synced stands whole in the log, and whoever recovers that takes it for committed.
+    So the log is written over at once; where that fails too, the next change writes over it.
+    """
+    try:
+        db.execute("COMMIT")
+    except sqlite3.OperationalError:
+        db.rollback()
+        with suppress(sqlite3.OperationalError):
+            db.execute(f"PRAGMA user_version = {pragma(db, 'user_version')}")
+        raise
 
 
 def empty_log(db: Database) -> None:

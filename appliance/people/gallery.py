@@ -181,6 +181,15 @@ class Gallery(DatabaseFile):
                 raise RefusedError(f"reference {reference_id} is the last one of person {row[0]}; erase the person")
             self._db.execute("DELETE FROM reference WHERE reference_id = ?", [reference_id])
 
+    def drop_model(self, model_id: str) -> int:
+        """Erase every reference of a model, of people who have others as well, and return how many."""
+        others = (
+            "SELECT 1 FROM reference o WHERE o.person_id = reference.person_id AND o.model_id <> reference.model_id"
+        )
+        with self.transaction():
+            query = f"DELETE FROM reference WHERE model_id = ? AND EXISTS ({others})"  # noqa: S608 - our own words
+            return int(self._db.execute(query, [model_id]).rowcount)
+
     def references(self, person_id: str) -> tuple[ReferenceFacts, ...]:
         """Return what may be read of the person's references, by age; () for nobody."""
         query = (
@@ -469,7 +478,6 @@ class Gallery(DatabaseFile):
         A template that cannot be opened stays as it is, in quarantine. A running reader follows at its next start.
         """
         old = self.protection
-        self._roll = self._protection = None  # both are read again, whichever it is afterwards
         with self.transaction():
             new = Protection(self.keyring.renew_secret("protection"))
             rows = self._db.conn.execute(
@@ -541,7 +549,8 @@ class Gallery(DatabaseFile):
         """Finish with the keys what a change of the gallery has begun, or take it back where it was not kept."""
         if self.keyring.unsettled():
             with named_faults(GALLERY, self.path), one_change(self._db):  # whoever is at it finishes first
-                self.keyring.settle(self.revision())
+                if self.keyring.settle(self.revision()):
+                    self._roll = self._protection = None  # read again, whichever rotation it is now
 
     def _bury(self) -> None:
         """Erase everybody who was erased already and has come back: in an old copy of the file, or by a power cut."""

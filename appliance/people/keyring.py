@@ -23,7 +23,7 @@ from sqlite_utils import Migrations
 
 from appliance.errors import RefusedError, StorageError
 from appliance.people.device_key import KEY_BYTES, DeviceKey, KeyStore
-from appliance.storage import DatabaseFile, Schema, empty_log, named_faults, one_change, pragma
+from appliance.storage import DatabaseFile, Schema, commit, empty_log, named_faults, one_change, pragma
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -158,7 +158,7 @@ class Keyring(DatabaseFile):
         try:
             yield
             with named_faults(KEYS, self.path):  # and not around the block: its faults are somebody else's
-                self._db.execute("COMMIT")
+                commit(self._db)
         finally:
             self._since = None
             self._db.rollback()
@@ -171,16 +171,16 @@ class Keyring(DatabaseFile):
         with named_faults(KEYS, self.path):
             return bool(self._db.execute(query).fetchone()[0])
 
-    def settle(self, revision: int) -> None:
+    def settle(self, revision: int) -> bool:
         """Destroy what was retired by changes that the gallery kept, and take back what was by changes it did not.
 
-        `revision` is the gallery's; nobody else may change the gallery meanwhile.
+        `revision` is the gallery's; nobody else may change the gallery meanwhile. Tells whether a secret was retired.
         """
-        if not self.unsettled():
-            return
         with self.transaction(), named_faults(KEYS, self.path):
+            secrets = self._db.execute("SELECT EXISTS (SELECT 1 FROM retired_secret)").fetchone()[0]
             for change in _SETTLE:
                 self._db.execute(change, {"revision": revision})
+        return bool(secrets)
 
     def new(self, person_id: str) -> AESGCM:
         """Return a new key for a new person. Raises StorageError for somebody who was erased."""

@@ -22,15 +22,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from pathlib import Path
 
+    from appliance.people.gallery import Details
+    from appliance.people.keyring import Tombstone
+
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 MODEL, D = "m", 8
 
 
+class People(NamedTuple):
+    """Everything that a gallery says."""
+
+    people: tuple[tuple[Details, Hashable, Hashable], ...]  # details, references and photos of each
+    vectors: frozenset[tuple[str, str, bytes]]  # person, reference and numbers
+    findings: Hashable  # what is wrong with any reference
+    erased: tuple[Tombstone, ...]
+
+
 class Kept(NamedTuple):
     """Everything that the databases of one appliance say, each in its own words."""
 
-    gallery: Hashable
+    gallery: People
     audit: Hashable
     ledger: Hashable
 
@@ -74,14 +86,14 @@ def open_ledger(folder: Path) -> Ledger:
     return Ledger(folder / "ledger.db")
 
 
-def gallery_says(gallery: Gallery) -> Hashable:
-    """Return everybody with everything kept of them, and what is wrong with any reference."""
+def gallery_says(gallery: Gallery) -> People:
+    """Return everybody with everything kept of them."""
     seen = gallery.snapshot(MODEL, D)
     rows = zip(seen.person_ids, seen.reference_ids, seen.matrix, strict=True)
     vectors = frozenset((person_id, reference_id, row.tobytes()) for person_id, reference_id, row in rows)
     ids = [person.person_id for person in gallery.people()]
     people = tuple((gallery.details(one), gallery.references(one), gallery.photos(one)) for one in ids)
-    return people, vectors, gallery.findings(MODEL, D), gallery.tombstones()
+    return People(people, vectors, gallery.findings(MODEL, D), gallery.tombstones())
 
 
 def audit_says(audit: AuditLog) -> Hashable:
@@ -103,8 +115,8 @@ class Work:
         self._chance = random.Random(seed)  # noqa: S311 - an order, not a secret
         self._at = 0
         self._of_people: tuple[Callable[[Appliance], None], ...] = (
-            self._enrol,
-            self._enrol,
+            self.enrol,
+            self.enrol,
             self._enrol_two,
             self._set_rights,
             self._set_pin,
@@ -113,15 +125,17 @@ class Work:
             self._withdraw,
             self._seen,
             self._turn,
-            self._erase,
+            self.erase,
+            self.erase,
+            self.erase,
         )
         self._of_days: tuple[Callable[[Appliance], None], ...] = (
-            self._happen,
-            self._happen,
+            self.happen,
+            self.happen,
             self._pass_used,
             self._person_passed,
             self._passage_forgotten,
-            self._day,
+            self.day,
         )
 
     def change(self, appliance: Appliance) -> None:
@@ -133,14 +147,15 @@ class Work:
     def change_all(self, appliance: Appliance) -> None:
         """Make one change in each of the files."""
         self._at += 1
-        for change in (self._enrol, self._happen, self._day):
+        for change in (self.enrol, self.happen, self.day):
             change(appliance)
 
     def _somebody(self, appliance: Appliance) -> str | None:
         people = sorted(person.person_id for person in appliance.gallery.people())
         return self._chance.choice(people) if people else None
 
-    def _enrol(self, appliance: Appliance) -> None:
+    def enrol(self, appliance: Appliance) -> None:
+        """Enrol somebody with one to three references and a photo."""
         references = [self._reference() for _ in range(self._chance.randint(1, 3))]
         photo = self._chance.randbytes(600)
         appliance.gallery.add(f"person {self._at}", Consent("Ada", NOON, photos=True), references, photos=[photo])
@@ -151,10 +166,11 @@ class Work:
 
     def _enrol_two(self, appliance: Appliance) -> None:
         with appliance.gallery.transaction():
-            self._enrol(appliance)
-            self._enrol(appliance)
+            self.enrol(appliance)
+            self.enrol(appliance)
 
-    def _erase(self, appliance: Appliance) -> None:
+    def erase(self, appliance: Appliance) -> None:
+        """Erase somebody, where there is anybody."""
         if person_id := self._somebody(appliance):
             appliance.gallery.remove(person_id)
 
@@ -188,7 +204,8 @@ class Work:
     def _turn(self, appliance: Appliance) -> None:
         appliance.gallery.renew_protection()
 
-    def _happen(self, appliance: Appliance) -> None:
+    def happen(self, appliance: Appliance) -> None:
+        """Seal an event."""
         event = Event(EventType.BELL, NOON + timedelta(seconds=self._at), detail="x" * self._chance.randrange(3000))
         appliance.audit.append(event)
 
@@ -202,5 +219,6 @@ class Work:
     def _passage_forgotten(self, appliance: Appliance) -> None:
         appliance.ledger.forget(f"person {self._chance.randrange(4)}")
 
-    def _day(self, appliance: Appliance) -> None:
+    def day(self, appliance: Appliance) -> None:
+        """Begin a day."""
         appliance.ledger.begin_day(f"day {self._at}")

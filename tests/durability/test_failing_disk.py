@@ -1,0 +1,102 @@
+"""A disk that is full, gives errors, or has become read-only, at each single request."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import apsw
+import pytest
+
+from appliance.errors import StorageError
+from tests.durability.cuts import SCRATCH
+from tests.durability.disk import Disk, no_fault
+from tests.durability.work import Appliance, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WRITES = ("xWrite", "xTruncate", "xDelete")
+
+
+class Fails:
+    """A disk on which the request of this number, of these kinds, fails, and with `until_healed` all that follow."""
+
+    def __init__(self, verbs: tuple[str, ...], number: int, code: int, *, until_healed: bool) -> None:
+        self.verbs, self.left, self.code, self.until_healed = verbs, number, code, until_healed
+
+    def __call__(self, verb: str, name: str, data: bytes = b"") -> int:
+        """Raise when it is time; a disk that is full takes half of what it is given before it does."""
+        if verb not in self.verbs or name.endswith(".head"):
+            return len(data)
+        self.left -= 1
+        if self.left > 0 or (self.left < 0 and not self.until_healed):
+            return len(data)
+        if self.code == apsw.SQLITE_FULL and verb == "xWrite":
+            return len(data) // 2
+        raise apsw.exception_for(self.code)
+
+
+def refused(change: Callable[[Appliance], None], appliance: Appliance) -> str:
+    """Return in what words a change was refused; "" where it was made."""
+    try:
+        change(appliance)
+    except StorageError as met:
+        return str(met)
+    return ""
+
+
+def trials(disk: Disk, fault: Callable[[int], Fails]) -> int:
+    """Let each request of some changes fail in turn, and return how many did.
+
+    Every change is refused in one line and leaves everything as it was, or is acknowledged and there.
+    """
+    work, met = Work(9), 0
+    with Appliance(disk.folder) as appliance:
+        work.change_all(appliance)
+        for change in (work.enrol, work.happen, work.erase, work.day):
+            for number in itertools.count(1):
+                while len(appliance.gallery.people()) > 3:
+                    work.erase(appliance)
+                before, disk.fault = appliance.kept(), (fails := fault(number))
+                why = refused(change, appliance)
+                disk.fault = no_fault
+                assert "\n" not in why
+                if appliance.gallery.keyring.unsettled():  # nor could a key be taken back, or destroyed for good
+                    work.enrol(appliance)
+                    after = appliance.kept()
+                    gone = {one.person_id for one, *_ in set(before.gallery.people) - set(after.gallery.people)}
+                    assert gone <= {one.person_id for one in after.gallery.erased}
+                elif why:
+                    assert appliance.kept() == before
+                if fails.left > 0:
+                    break
+                met += 1
+        work.change_all(appliance)
+        kept = appliance.kept()
+    with Appliance(disk.folder) as appliance:
+        assert appliance.kept() == kept
+    return met
+
+
+@pytest.mark.parametrize(
+    ("verbs", "code", "until_healed"),
+    [
+        pytest.param(("xWrite",), apsw.SQLITE_FULL, True, id="F3 full"),
+        pytest.param(WRITES, apsw.SQLITE_IOERR_WRITE, False, id="F4 writes"),
+        pytest.param(("xRead",), apsw.SQLITE_IOERR_READ, False, id="F4 reads"),
+        pytest.param((*WRITES, "xOpen"), apsw.SQLITE_READONLY, True, id="F5 read-only"),
+    ],
+)
+def test_each_request_that_fails(verbs: tuple[str, ...], code: int, *, until_healed: bool) -> None:
+    """F3, F4, F5: whichever request fails, once or from then on, nothing is half done and nothing false is said.
+
+    Once the disk is well again everything goes on, and the next start finds it.
+    """
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        disk = Disk(Path(folder))
+        with disk.mounted():
+            met = trials(disk, lambda number: Fails(verbs, number, code, until_healed=until_healed))
+    assert met > 10
