@@ -207,7 +207,7 @@ LABELS = st.sampled_from(["a", "b", "c"])
 def test_rule_of_a_group_is_what_it_says(
     tags: set[str], every: set[str], some: set[str], status: Status, active_only: bool
 ) -> None:
-    """A dynamic group has whoever has all of these tags, one of those, one of the states; what is empty asks nothing."""
+    """A dynamic group has whoever has all of these tags, one of those, one of the states; an empty one asks nothing."""
     statuses = ("active",) if active_only else ()
     rule = Rule.read(Rule(tuple(every), tuple(some), statuses).written())
     person = Record("f" * 32, NOON.isoformat(), status=status.value, tags=sorted(tags))
