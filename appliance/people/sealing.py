@@ -130,6 +130,7 @@ class BlindIndex:
 
 def folded(text: str) -> str:
     """Return the text as it is looked for: without case and accents, one space between words."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
+    # Decomposed on both sides: a letter in a fancy type becomes a capital one, and a folded one may fall apart again.
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     letters = "".join(letter if letter.isalnum() else " " for letter in plain if not unicodedata.combining(letter))
     return " ".join(letters.split())
