@@ -113,15 +113,15 @@ class Restart:
         self._place = place
         self._known: dict[int, Hashable] = {}
 
-    def __call__(self, files: dict[str, bytes]) -> Kept:
-        """Return what they say; `Damaged` where one cannot be opened, or its integrity check finds something."""
+    def __call__(self, files: dict[str, bytes]) -> tuple[Hashable, ...]:
+        """Return what they say, as `Kept`; `Damaged` where one cannot be opened, or its integrity check complains."""
         owners = {name: name.split(".")[0] for name in files}
         parts = {
+            "gallery": {name: files[name] for name in files if owners[name] not in {"audit", "ledger"}},
             "audit": {name: files[name] for name in files if owners[name] == "audit"},
             "ledger": {name: files[name] for name in files if owners[name] == "ledger"},
-            "gallery": {name: files[name] for name in files if owners[name] not in {"audit", "ledger"}},
         }
-        return Kept(**{which: self._say(which, part) for which, part in parts.items()})
+        return tuple(self._say(which, part) for which, part in parts.items())
 
     def _say(self, which: str, files: dict[str, bytes]) -> Hashable:
         key = hash((which, *sorted(files.items())))
@@ -147,6 +147,7 @@ def _moments(recording: Recording, chance: random.Random) -> Iterator[tuple[int,
 
 def _said(which: str, folder: Path) -> Hashable:
     """Return what the database in this folder says, or that it is damaged."""
+    says: Hashable
     try:
         match which:
             case "gallery":
@@ -167,7 +168,7 @@ def _said(which: str, folder: Path) -> Hashable:
     return says
 
 
-def _wrong(kept: Kept, allowed: list[Kept]) -> str:
+def _wrong(kept: tuple[Hashable, ...], allowed: list[Kept]) -> str:
     """Return what is wrong with what is kept; "" where it is what was acknowledged, or with the change in hand."""
     if kept in allowed:
         return ""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from appliance.people.gallery import Details
     from appliance.people.keyring import Tombstone
+    from appliance.records import AuditEvent
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
@@ -43,8 +44,8 @@ class Kept(NamedTuple):
     """Everything that the databases of one appliance say, each in its own words."""
 
     gallery: People
-    audit: Hashable
-    ledger: Hashable
+    audit: tuple[tuple[AuditEvent, ...], int | None]  # every entry, and where the chain breaks
+    ledger: tuple[frozenset[Hashable], str, tuple[tuple[str, str], ...]]  # who passed, the day, the passes used
 
 
 class Appliance:
@@ -96,14 +97,14 @@ def gallery_says(gallery: Gallery) -> People:
     return People(people, vectors, gallery.findings(MODEL, D), gallery.tombstones())
 
 
-def audit_says(audit: AuditLog) -> Hashable:
+def audit_says(audit: AuditLog) -> tuple[tuple[AuditEvent, ...], int | None]:
     """Return every entry, and where the chain breaks."""
     return tuple(audit.read()), audit.verify().first_bad
 
 
-def ledger_says(ledger: Ledger) -> Hashable:
+def ledger_says(ledger: Ledger) -> tuple[frozenset[Hashable], str, tuple[tuple[str, str], ...]]:
     """Return who passed, the day, and the passes that are used."""
-    passages = frozenset((person_id, ledger.passage(person_id)) for person_id in ledger.people())
+    passages: frozenset[Hashable] = frozenset((person_id, ledger.passage(person_id)) for person_id in ledger.people())
     used = tuple(ledger._db.execute("SELECT * FROM used_pass ORDER BY pass_id").fetchall())
     return passages, ledger.begun(), used
 
