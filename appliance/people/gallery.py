@@ -4,52 +4,31 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING
 
 from appliance.errors import RefusedError, StorageError
-from appliance.fixed_point import rounded
-from appliance.people.keyring import NONCE_BYTES, Keyring, Tombstone
+from appliance.people.keyring import Keyring, Tombstone
 from appliance.people.migrations import GALLERY
 from appliance.people.person import Consent, Details, Group, Person, Receipt, ReferenceFacts, Source
-from appliance.people.protection import Protection
 from appliance.people.register import Record, Register, Rule
 from appliance.people.roll import News, Roll
-from appliance.people.sealing import decoded, encoded, of_photo, of_reference, seal, unseal
-from appliance.people.snapshot import MAX_REFERENCES, NORM_TOLERANCE, Finding, StoredReference, build
-from appliance.records import Embedding, Grade
+from appliance.people.shelf import Shelf
+from appliance.people.snapshot import MAX_REFERENCES, Finding, build
 from appliance.storage import DatabaseFile, empty_log, named_faults, one_change, pragma
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from appliance.access.subject import Subject
     from appliance.manifest import Impostors
-    from appliance.records import GallerySnapshot
+    from appliance.people.protection import Protection
+    from appliance.records import Embedding, GallerySnapshot, Grade
 
 __all__ = ["Consent", "Details", "Gallery", "Person", "Receipt", "ReferenceFacts", "Source"]
 
-_SOME = """
-    SELECT r.reference_id, r.person_id, r.model_id, r.protection, r.dimension, r.sealed, p.person_id IS NOT NULL,
-    (SELECT COUNT(*) FROM (SELECT 1 FROM reference o WHERE o.person_id = r.person_id AND o.model_id = r.model_id
-    AND o.number < r.number LIMIT :most))
-    FROM reference r LEFT JOIN person p USING (person_id)
-    WHERE r.reference_id IN (SELECT value FROM json_each(:some)) ORDER BY r.number
-"""
-_ALL = """
-    SELECT CAST(reference_id AS BLOB), CAST(person_id AS BLOB), CAST(model_id AS BLOB), CAST(protection AS BLOB),
-    dimension, sealed FROM reference ORDER BY number
-"""
-_AT_ONCE = 8192  # references read into memory together; of more, glibc gives the memory back every time
 _REMEMBERED = 20_000  # changes that a reader can catch up with one by one
 
 
@@ -65,7 +44,6 @@ class Gallery(DatabaseFile):
         super().__init__(path, GALLERY)
         self._indexed = indexed
         self._roll: Roll | None = None
-        self._protection: Protection | None = None
         self._seen: int | None = None  # data_version at the latest `current`; None when we have changed something
         try:
             self.keyring = Keyring.beside(path)
@@ -74,7 +52,7 @@ class Gallery(DatabaseFile):
             raise
         try:
             with named_faults(GALLERY, path):
-                self._register = Register(self._db, self.keyring)
+                self._register, self._shelf = Register(self._db, self.keyring), Shelf(self._db, self.keyring)
                 self._settle()
                 self._bury()
         except BaseException:
@@ -89,9 +67,7 @@ class Gallery(DatabaseFile):
     @property
     def protection(self) -> Protection:
         """The rotation that every template of this gallery has."""
-        if self._protection is None:
-            self._protection = Protection(self.keyring.secret("protection"))
-        return self._protection
+        return self._shelf.protection
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -140,10 +116,9 @@ class Gallery(DatabaseFile):
             raise RefusedError("the consent names nobody; who agreed must be known")
         record = Record.new(person_id or uuid.uuid4().hex, name, consent)
         record.external_id, record.notes, record.tags = external_id, notes, sorted(set(tags))
-        rows = [(embedding, grade, _unit(embedding)) for embedding, grade in references]
         with self.transaction():
             self._register.add(record)
-            self._add(record, rows, source, captured_at, photos)
+            self._shelf.put(record, references, source, captured_at, photos)
             (person,) = self._register.listed("WHERE p.person_id = ?", [record.person_id])
         return person
 
@@ -160,15 +135,14 @@ class Gallery(DatabaseFile):
 
         Raises RefusedError as `add`, for an id that is not enrolled, and where the consent was withdrawn.
         """
-        rows = [(embedding, grade, _unit(embedding)) for embedding, grade in references]
         with self.transaction():
             record = self._register.read(person_id)
             if record.withdrawn_at is not None:
                 raise RefusedError(f"person {person_id} has withdrawn their consent; nothing of their face is kept")
-            count = self._count(person_id) + len(rows)
+            count = self._shelf.count(person_id) + len(references)
             if count > MAX_REFERENCES:
                 raise RefusedError(f"{count} references are too many of one person; {MAX_REFERENCES} are allowed")
-            self._add(record, rows, source, captured_at, photos)
+            self._shelf.put(record, references, source, captured_at, photos)
         return count
 
     def remove_reference(self, reference_id: str) -> None:
@@ -177,7 +151,7 @@ class Gallery(DatabaseFile):
             row = self._db.execute("SELECT person_id FROM reference WHERE reference_id = ?", [reference_id]).fetchone()
             if row is None:
                 raise RefusedError(f"there is no reference {reference_id}")
-            if self._count(row[0]) == 1:
+            if self._shelf.count(row[0]) == 1:
                 raise RefusedError(f"reference {reference_id} is the last one of person {row[0]}; erase the person")
             self._db.execute("DELETE FROM reference WHERE reference_id = ?", [reference_id])
 
@@ -192,36 +166,13 @@ class Gallery(DatabaseFile):
 
     def references(self, person_id: str) -> tuple[ReferenceFacts, ...]:
         """Return what may be read of the person's references, by age; () for nobody."""
-        query = (
-            "SELECT reference_id, model_id, protection, grade, source, captured_at, enrolled_at FROM reference "
-            "WHERE person_id = ? ORDER BY number"
-        )
-        with named_faults(GALLERY, self.path):
-            rows = self._db.execute(query, [person_id]).fetchall()
-        with self._readable(person_id):
-            return tuple(
-                ReferenceFacts(
-                    one,
-                    model,
-                    protection,
-                    Grade(grade),
-                    source,
-                    datetime.fromisoformat(at),
-                    datetime.fromisoformat(since),
-                )
-                for one, model, protection, grade, source, at, since in rows
-            )
+        with named_faults(GALLERY, self.path), self._readable(person_id):
+            return self._shelf.facts(person_id)
 
     def photos(self, person_id: str) -> tuple[bytes, ...]:
         """Return the photos that were kept of the person, JPEG; one that cannot be opened is left out."""
         with named_faults(GALLERY, self.path):
-            query = "SELECT photo_id, sealed FROM photo WHERE person_id = ? ORDER BY taken_at, photo_id"
-            rows = self._db.execute(query, [person_id]).fetchall()
-        key = self.keyring.key(person_id) if rows else None
-        if key is None:
-            return ()
-        opened = (unseal(key, sealed, of_photo(photo_id, person_id)) for photo_id, sealed in rows)
-        return tuple(photo for photo in opened if photo is not None)
+            return self._shelf.photos(person_id)
 
     def remove(self, person_id: str) -> Receipt:
         """Erase the person and all that is kept of them, destroy their key, and return the receipt.
@@ -233,7 +184,7 @@ class Gallery(DatabaseFile):
             row = self._db.execute("SELECT 1 FROM person WHERE person_id = ?", [person_id]).fetchone()
             if row is None:
                 raise _nobody(person_id)
-            references, photos = self._count(person_id), self._count(person_id, "photo")
+            references, photos = self._shelf.count(person_id), self._shelf.count(person_id, "photo")
             self._delete(person_id)
             left = self.keyring.destroy(person_id)
         return Receipt(person_id, left.erased_at, references, photos, left.key_hash)
@@ -477,67 +428,13 @@ class Gallery(DatabaseFile):
 
         A template that cannot be opened stays as it is, in quarantine. A running reader follows at its next start.
         """
-        old = self.protection
         with self.transaction():
-            new = Protection(self.keyring.renew_secret("protection"))
-            rows = self._db.conn.execute(
-                "SELECT number, reference_id, person_id, model_id, protection, dimension, sealed FROM reference"
-            )
-            keys, changed = self.keyring.opened(), []
-            for number, reference_id, person_id, model_id, protection, dimension, sealed in rows:
-                key = keys.get(person_id)
-                bound = of_reference(reference_id, person_id, model_id, protection)
-                vector = _opened(key, sealed, bound, dimension)
-                if key is None or vector is None or protection != old.protection_id:
-                    continue
-                turned = new.protect_all(old.restore_all(vector[np.newaxis], model_id), model_id)[0]
-                turned = rounded((turned / np.linalg.norm(turned)).astype(np.float32))
-                bound = of_reference(reference_id, person_id, model_id, new.protection_id)
-                changed.append((new.protection_id, seal(key, encoded(turned), bound), number))
-            self._db.conn.executemany("UPDATE reference SET protection = ?, sealed = ? WHERE number = ?", changed)
-        return len(changed)
+            return self._shelf.renew()
 
     def vectors(self, person_id: str) -> dict[str, Embedding]:
         """Return the person's templates as they are compared, by reference id; what cannot be opened is left out."""
         with named_faults(GALLERY, self.path):
-            rows = self._db.execute(
-                "SELECT reference_id, model_id, protection, dimension, sealed FROM reference WHERE person_id = ? "
-                "ORDER BY number",
-                [person_id],
-            ).fetchall()
-        key, found = self.keyring.key(person_id), {}
-        for reference_id, model_id, protection, dimension, sealed in rows:
-            vector = _opened(key, sealed, of_reference(reference_id, person_id, model_id, protection), dimension)
-            if vector is not None:
-                found[reference_id] = Embedding(vector, model_id)
-        return found
-
-    def _add(
-        self,
-        record: Record,
-        rows: Sequence[tuple[Embedding, Grade, bytes]],
-        source: Source,
-        captured_at: datetime | None,
-        photos: Sequence[bytes],
-    ) -> None:
-        if photos and not record.photos:
-            raise RefusedError("photos are given, but the consent is not to keep any")
-        key, protection = self.keyring.key(record.person_id), self.protection.protection_id
-        assert key is not None  # noqa: S101 - the register has just used it
-        now = datetime.now(UTC)
-        at = (captured_at or now).astimezone(UTC).isoformat()
-        for embedding, grade, vector in rows:
-            reference_id, model_id = uuid.uuid4().hex, embedding.model_id
-            sealed = seal(key, vector, of_reference(reference_id, record.person_id, model_id, protection))
-            self._db.execute(
-                "INSERT INTO reference VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [reference_id, record.person_id, model_id, protection, len(embedding.vector), int(grade), source.value,
-                 at, now.isoformat(), sealed],
-            )  # fmt: skip
-        for photo in photos:
-            photo_id = uuid.uuid4().hex
-            sealed = seal(key, photo, of_photo(photo_id, record.person_id))
-            self._db.execute("INSERT INTO photo VALUES (?, ?, ?, ?)", [photo_id, record.person_id, at, sealed])
+            return self._shelf.vectors(person_id)
 
     def _delete(self, person_id: str) -> None:
         consent = self._db.execute("SELECT consent_id FROM person WHERE person_id = ?", [person_id]).fetchone()
@@ -550,7 +447,8 @@ class Gallery(DatabaseFile):
         if self.keyring.unsettled():
             with named_faults(GALLERY, self.path), one_change(self._db):  # whoever is at it finishes first
                 if self.keyring.settle(self.revision()):
-                    self._roll = self._protection = None  # read again, whichever rotation it is now
+                    self._roll = None
+                    self._shelf.forget_protection()  # read again, whichever rotation it is now
 
     def _bury(self) -> None:
         """Erase everybody who was erased already and has come back: in an old copy of the file, or by a power cut."""
@@ -560,10 +458,6 @@ class Gallery(DatabaseFile):
             with self.transaction():
                 for person_id in back:
                     self._delete(person_id)
-
-    def _count(self, person_id: str, table: str = "reference") -> int:
-        query = f"SELECT COUNT(*) FROM {table} WHERE person_id = ?"  # noqa: S608 - our own words
-        return int(self._db.execute(query, [person_id]).fetchone()[0])
 
     def _forget_old_changes(self) -> None:
         latest = self._db.execute("SELECT MAX(number) FROM reference_change").fetchone()[0] or 0
@@ -593,89 +487,21 @@ class Gallery(DatabaseFile):
                     for row in self._db.execute("SELECT reference_id FROM reference_change WHERE number > ?", [mark])
                 } if follows else set()  # fmt: skip
                 revision, seen = self.revision(), pragma(self._db, "data_version")
-                rows = self._rows({*touched, *doubtful} if follows else None)
+                rows = self._shelf.rows({*touched, *doubtful} if follows else None)
                 yield News(revision, latest, touched if follows else None, rows)
             finally:
                 self._db.rollback()
         self._seen = seen
 
-    def _rows(self, wanted: set[str] | None) -> Iterator[list[StoredReference]]:
-        """Open these references, by age, a few thousand at a time; every one there is for None."""
-        if wanted is None:
-            yield from self._everything()
-        elif wanted:
-            found = self._db.conn.execute(_SOME, {"some": json.dumps(sorted(wanted)), "most": MAX_REFERENCES})
-            while rows := found.fetchmany(_AT_ONCE):
-                yield list(self._opened_rows(rows))
-
-    def _opened_rows(self, rows: Sequence[Sequence[Any]]) -> Iterator[StoredReference]:
-        current = self.protection.protection_id
-        for reference_id, person_id, model_id, protection, dimension, sealed, has_person, earlier in rows:
-            key = self.keyring.key(person_id)
-            if key is None and self.keyring.buried(person_id):  # erased since we began to read
-                continue
-            bound = of_reference(reference_id, person_id, model_id, protection)
-            vector = None if key is None else unseal(key, sealed, bound)
-            turned = protection == current
-            yield StoredReference(reference_id, person_id, model_id, dimension, vector, has_person, earlier, turned)
-
-    def _everything(self) -> Iterator[list[StoredReference]]:
-        """Open every reference as `_opened_rows` does, in a third of the time: a gallery may have 300,000.
-
-        Whole tables are read instead of a row here and there, texts are read as bytes, and a person's rows, which
-        mostly lie together, are opened by one key.
-        """
-        keys, buried = self.keyring.keys(), {one.person_id.encode() for one in self.keyring.tombstones()}
-        people = {row[0] for row in self._db.conn.execute("SELECT CAST(person_id AS BLOB) FROM person")}
-        many = self._db.conn.execute(
-            "SELECT person_id FROM reference GROUP BY person_id, model_id HAVING COUNT(*) > ?", [MAX_REFERENCES]
-        )
-        crowded = {str(row[0]) for row in many}
-        counted: Counter[tuple[str, str]] = Counter()
-        current = self.protection.protection_id.encode()
-        owner, person_id, opened, has_person, many_of = b"", "", None, False, False
-        found = self._db.conn.execute(_ALL)
-        while rows := found.fetchmany(_AT_ONCE):
-            read = []
-            for reference, person, model, protection, dimension, sealed in rows:
-                if person != owner:
-                    owner, person_id = person, person.decode("utf-8", "replace")
-                    secret = keys.get(person_id)
-                    opened = None if secret is None else AESGCM(secret).decrypt
-                    has_person, many_of = person in people, person_id in crowded
-                if opened is None and owner in buried:
-                    continue
-                vector, earlier = None, 0
-                if opened is not None:
-                    bound = b"ostiary template\0" + reference + b"\0" + person + b"\0" + model + b"\0" + protection
-                    try:
-                        vector = opened(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
-                    except (InvalidTag, TypeError, ValueError):
-                        vector = None
-                reference_id, model_id = reference.decode("utf-8", "replace"), model.decode("utf-8", "replace")
-                if many_of:
-                    earlier = counted[person_id, model_id]
-                    counted[person_id, model_id] += 1
-                turned = protection == current
-                read.append(
-                    StoredReference(reference_id, person_id, model_id, dimension, vector, has_person, earlier, turned)
-                )
-            yield read
-
     def _load(self, model_id: str, dimension: int) -> tuple[GallerySnapshot, tuple[Finding, ...]]:
         with named_faults(GALLERY, self.path):
             self._db.execute("BEGIN")  # rows and revision of one moment, whoever writes meanwhile
             try:
-                rows = [row for some in self._rows(None) for row in some]
+                rows = [row for some in self._shelf.rows(None) for row in some]
                 revision = self.revision()
             finally:
                 self._db.rollback()
         return build(rows, model_id, dimension, revision)
-
-
-def _opened(key: AESGCM | None, sealed: bytes, bound: bytes, dimension: int) -> NDArray[np.float32] | None:
-    blob = None if key is None else unseal(key, sealed, bound)
-    return None if blob is None else decoded(blob, dimension)
 
 
 def _nobody(person_id: str) -> RefusedError:
@@ -684,13 +510,3 @@ def _nobody(person_id: str) -> RefusedError:
 
 def _text(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat()
-
-
-def _unit(embedding: Embedding) -> bytes:
-    """Return the template as it is sealed. Raises RefusedError for what is no unit vector."""
-    vector = np.asarray(embedding.vector, dtype="<f4")
-    norm = float(np.linalg.norm(vector.astype(np.float64)))
-    if vector.ndim != 1 or not abs(norm - 1) <= NORM_TOLERANCE:  # this way round, NaN is refused
-        raise RefusedError(f"an embedding of shape {vector.shape} and length {norm:.6g} is not a unit vector")
-    # What is stored is what is compared: half the memory for the matcher, and nothing is lost between the two.
-    return encoded(rounded(vector))
