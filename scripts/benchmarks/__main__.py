@@ -252,6 +252,18 @@ def drill(sizes: tuple[int, ...], entries: int, turns: int) -> None:
     bench.run(sizes or (1_000, 10_000), entries, turns)
 
 
+@root.command()
+@click.option("--cuts", type=click.IntRange(1), default=10_000, show_default=True, help="And a 20th for NORMAL.")
+@click.option("--kills", type=click.IntRange(0), default=1_000, show_default=True, help="SIGKILLs.")
+@click.option("--events", type=click.IntRange(0), default=1_000, show_default=True, help="Of the day that is written.")
+@click.option("--idle/--no-idle", default=True, help="Watch for a minute whether anything is written at idle.")
+def power(cuts: int, *, kills: int, events: int, idle: bool) -> None:
+    """Cut the power and kill the program while the databases work, and count what is lost, and what a day writes."""
+    from . import power as bench  # noqa: PLC0415
+
+    bench.run(cuts, kills, events, idle=idle)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when measured; else say why in one line and return 2 for a wrong path, file or option, 3 for a model."""
     try:
