@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-
 class Section(BaseModel):
     """A table of a settings file: frozen, with no unknown key and no type but the right one."""
 
@@ -57,6 +56,7 @@ class RecognitionSettings(Section):
 
     models: str = ""  # folder of manifest.toml and the model files; empty means the one beside the package
     embedder: ModelId = "a"  # "a" or "b", which came with the program, or the id of one that was added
+    upgrade: Literal["photos", "lazy"] = "photos"  # whence another embedder's templates: kept photos, the door as well
     detector: Literal["short", "full"] = "short"
     target_fpir: Annotated[float, Field(gt=0, le=0.1)] = 1e-3
     margin: Annotated[float, Field(ge=0, le=1)] = 0.08

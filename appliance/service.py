@@ -52,6 +52,7 @@ from appliance.privacy.retention import Rules, rules_of
 from appliance.reception import Reception
 from appliance.records import Actor, ActorKind, Event
 from appliance.switchboard import Switchboard
+from appliance.upgrade.door import lazy_upgrade
 from appliance.usecases import UseCases
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from appliance.drivers.camera import Camera
     from appliance.pipeline import Step
     from appliance.records import AuditEvent, Candidate, Frame, GallerySnapshot, OperatingPoint
+    from appliance.upgrade.lazy import LazyUpgrade
 
 _log = logging.getLogger(__name__)
 
@@ -96,6 +98,7 @@ class Service:
         self._frame_s: float | None = None  # time of the newest frame of a recording
         self._unfinished: Step | None = None
         self._nobody = True  # before the camera
+        self._upgrade: LazyUpgrade | None = None
         self._pins: queue.Queue[str] = queue.Queue(4)
         self.clearance = clearance(installation)
         self._presentations = Presentations(self.settings.recognition.reading_s)
@@ -123,7 +126,7 @@ class Service:
                 told=hooks.on_verdict,
             )
             self._closing = opening.pop_all()
-        self.journal = Journal(audit, (self._announce, hooks.on_event))
+        self.journal = Journal(audit, (self._announce, self._hear, hooks.on_event))
         self.link.resume(*latest_written(audit))
         self.doorway = Doorway(self.link, self.journal, self._switchboard.publish, device.id)
         clerk = Clerk(self.journal, self._now, of_recording=not self._live)
@@ -175,6 +178,7 @@ class Service:
             clock=WallClock(self.settings.access.clock),
         )
         self._closing.callback(self._purge.close)
+        self._upgrade = lazy_upgrade(installation, self.gallery, self.journal) if self._live else None
 
     def enter_pin(self, text: str) -> None:
         """Take what somebody has typed at the door; from any thread. What comes too fast is dropped."""
@@ -219,6 +223,8 @@ class Service:
             self._frame_s = frame.captured_at_s
             step = self._pipeline.step(frame, self._snapshot, self._point())
             self._see(step, frame)
+            if self._upgrade is not None:
+                self._upgrade.see(step, self._snapshot, self._point())
             self._nobody = step.presentation is None
             self._hooks.on_step(frame, step, self._point())
         except ApplianceError as fault:
@@ -295,6 +301,10 @@ class Service:
 
     def _announce(self, event: AuditEvent) -> None:
         self._switchboard.publish(Topic.EVENT, json.dumps(as_payload(event)))
+
+    def _hear(self, event: AuditEvent) -> None:
+        if self._upgrade is not None:
+            self._upgrade.hear(event)
 
     def _note_camera(self) -> None:
         fault = self._capture.fault()

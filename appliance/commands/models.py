@@ -12,6 +12,7 @@ import click
 from appliance import manifest
 from appliance.audit import AuditLog
 from appliance.commands.options import Installation, with_installation
+from appliance.commands.upgrade import upgrade
 from appliance.contract import EventType
 from appliance.errors import HardwareError
 from appliance.lone import only_one
@@ -30,6 +31,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.group()
 def models() -> None:
     """See which models there are, and bring one's own."""
+
+
+models.add_command(upgrade)
 
 
 @models.command()
