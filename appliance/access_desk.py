@@ -14,6 +14,7 @@ from appliance.access.ledger import Ledger
 from appliance.clients import own_key
 from appliance.clock import WallClock
 from appliance.door.lock import MAX_LEASE_S
+from appliance.enrolment.invitations import InvitationBook, InvitationDesk
 from appliance.errors import DoorRefusedError
 from appliance.people.passes import PassBook, PassDesk
 from appliance.records import Actor, ActorKind, Event
@@ -67,6 +68,8 @@ class AccessDesk:
             told=told,
         )
         passes = PassDesk(key, device.id, device.door, book, ledger)
+        invitations = InvitationBook(installation.enrolment_file, gallery.keyring.secret("invitations"))
+        self.invitations = InvitationDesk(key, device.id, device.door, opening.enter_context(invitations))
         self.factors = FactorDesk(gallery, book, passes, settings.access.factor_s)
         self._device_id = device.id
         self._due_s = -math.inf

@@ -168,6 +168,8 @@ class Service:
             self.reception,
             impostors=standard.impostors,
             point=self._point,
+            invitations=self._access.invitations,
+            codes=_codes,
         )
         self._closing.callback(self._enrolment.close)
         self._purge = DailyPurge(
@@ -237,7 +239,7 @@ class Service:
         return True
 
     def _see(self, step: Step, frame: Frame) -> None:
-        if self._enrolment.busy:
+        if self._enrolment.busy or self._enrolment.look(step):
             self._unfinished = None
             self._enrolment.see(step, frame.captured_at_s)
             return

@@ -14,6 +14,9 @@ _HERE = "appliance.commands"
     members={
         "camera": f"{_HERE}.enrol_camera:camera",
         "bulk": f"{_HERE}.enrol_bulk:bulk",
+        "invite": f"{_HERE}.enrol_invite:make",
+        "invitations": f"{_HERE}.enrol_invite:list_invitations",
+        "revoke": f"{_HERE}.enrol_invite:take_back",
         "consent-text": f"{_HERE}.enrol_camera:consent_text",
     },
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,21 +11,16 @@ import click
 from appliance.access.schedule import instant
 from appliance.audit import AuditLog
 from appliance.clients import own_key
+from appliance.commands.codes import lines_of, write_png
 from appliance.commands.options import Installation, duration, with_installation
-from appliance.errors import RefusedError, UsageError
+from appliance.errors import UsageError
 from appliance.people.enrolment import only_one
 from appliance.people.factors import issue_pass, revoke_pass
 from appliance.people.gallery import Gallery
 from appliance.people.passes import PassBook
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from appliance.access.passes import Pass
-
-_PNG_SCALE = 8  # pixels a module: 424 a side
-_HALVES = {(False, False): " ", (True, False): "\u2580", (False, True): "\u2584", (True, True): "\u2588"}
 
 
 @click.group("pass")
@@ -71,11 +65,11 @@ def issue(
             uses=uses,
         )
     code = modules(text)
-    for line in _lines(code):
+    for line in lines_of(code):
         click.secho(line, fg="black", bg="bright_white")
     click.echo(f"pass {made.pass_id} for {person.name}: {_hours(made)}, {_times(made.uses)}")
     if png is not None:
-        _write(png, code)
+        write_png(png, code, "pass")
 
 
 @passes.command("list")
@@ -121,25 +115,3 @@ def _hours(one: Pass) -> str:
 
 def _times(uses: int) -> str:
     return "once" if uses == 1 else f"{uses} times"
-
-
-def _lines(code: NDArray[np.bool_]) -> list[str]:
-    """Return the code in half blocks, two rows a line, to be shown dark on light."""
-    rows = code.tolist()
-    if len(rows) % 2:
-        rows.append([False] * len(rows))
-    pairs = zip(rows[::2], rows[1::2], strict=True)
-    return ["".join(_HALVES[upper, lower] for upper, lower in zip(*pair, strict=True)) for pair in pairs]
-
-
-def _write(path: Path, code: NDArray[np.bool_]) -> None:
-    from appliance.drivers.photo import encode_png  # noqa: PLC0415  as above
-    from appliance.drivers.qr import drawn  # noqa: PLC0415  as above
-
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(encode_png(drawn(code, _PNG_SCALE)))
-    except FileExistsError as fault:
-        raise RefusedError(f"{path} exists and is not overwritten; the pass is issued and shown above") from fault
-    except OSError as fault:
-        raise UsageError(f"{path} cannot be written: {fault.strerror}; the pass is issued and shown above") from fault

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 FACES = Path(__file__).parent / "faces"
 APPROACH_S = 1.0
 LEAVE_S = 0.6
-STRAIGHT_S, TURNING_S = 2.5, 4.2  # of somebody who shows poses; they come again after more than a loop of 10 s
-POSED = 3.3  # how far they turn, in turns of somebody who only stands there
+STRAIGHT_S, TURNING_S = 2.0, 3.2  # of somebody who shows poses
+POSES_EVERY_S = 12.0  # more than the longest loop that liveness looks for
+POSED = 3.2  # how far they turn, in turns of somebody who only stands there
 SENSOR_NOISE = 2.0  # luma levels, one standard deviation
 
 # Centre and half-width of the face in each 512x512 portrait, in pixels.
@@ -80,19 +81,20 @@ def stance(visit: Visit, at_s: float) -> _Stance:
     gone = max(0.0, (at_s - (visit.for_s - LEAVE_S)) / LEAVE_S)
     sway = math.sin(1.9 * at_s) * 0.6 + math.sin(4.7 * at_s + 1) * 0.4
     turn, nod = _posed(at_s) if visit.poses else (0.0, 0.0)
+    ease = 0.4 if visit.poses else 1.0
     return _Stance(
         scale=visit.nearness * (0.75 + 0.25 * near + 0.02 * sway),
         shift_x=620.0 * gone + 9.0 * sway,
         sway=sway,
-        turn=turn + 0.8 * math.sin(1.3 * at_s + 0.4) + 0.2 * math.sin(5.1 * at_s),
-        nod=nod + 0.7 * math.sin(1.7 * at_s + 2) + 0.3 * math.sin(4.1 * at_s),
+        turn=turn + ease * (0.8 * math.sin(1.3 * at_s + 0.4) + 0.2 * math.sin(5.1 * at_s)),
+        nod=nod + ease * (0.7 * math.sin(1.7 * at_s + 2) + 0.3 * math.sin(4.1 * at_s)),
     )
 
 
 def _posed(at_s: float) -> tuple[float, float]:
     """Return turn and nod of somebody who turns to either side, nods either way, and looks straight for a while."""
-    phase = max(0.0, at_s - STRAIGHT_S) % (2 * TURNING_S + STRAIGHT_S) / TURNING_S
-    swing = POSED * math.sin(2 * math.pi * phase)
+    phase = max(0.0, at_s - STRAIGHT_S) % POSES_EVERY_S / TURNING_S
+    swing = POSED * min(1.0, max(-1.0, 1.8 * math.sin(2 * math.pi * phase)))  # held for a while on either side
     return (swing if phase < 1 else 0.0), (swing if 1 <= phase < 2 else 0.0)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import time
 from typing import TYPE_CHECKING, Any
 
+from appliance.enrolment.invitations import Invitation
 from appliance.enrolment.requests import Start, message_of, read_request
 from appliance.errors import RefusedError
 from appliance.local_socket import LocalSocket
@@ -13,11 +17,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.enrolment.desk import GuidedDesk, Told
+    from appliance.enrolment.invitations import InvitationDesk
     from appliance.local_socket import Caller
     from appliance.manifest import Impostors
     from appliance.pipeline import Step
     from appliance.reception import Reception
     from appliance.records import OperatingPoint
+
+
+_log = logging.getLogger(__name__)
+
+EVERY_S = 1.0  # so often it is seen whether there is an invitation at all; without one no code is looked for
+CODES_EVERY_S = 0.5
 
 
 class DoorEnrolment:
@@ -31,8 +42,16 @@ class DoorEnrolment:
         *,
         impostors: Impostors | None,
         point: Callable[[], OperatingPoint],
+        invitations: InvitationDesk,
+        codes: Callable[[Step], tuple[str, ...]],
     ) -> None:
+        """Take what it works with; `codes` reads what QR codes in view say."""
         self._desk = desk
+        self._invitations = invitations
+        self._codes = codes
+        self._awaited_s = -math.inf  # when the book was last looked at
+        self._awaited = False
+        self._looked_s = -math.inf  # when codes were last looked for
         self._reception = reception
         self._impostors = impostors
         self._point = point
@@ -49,6 +68,19 @@ class DoorEnrolment:
         self._desk.see(step, at_s)
         self._reception.set_aside(step.presentation, self._desk.hint)
 
+    def look(self, step: Step) -> bool:
+        """Look for an invitation in the hands of whoever stands there; tell whether one has begun an enrolment."""
+        now_s = time.monotonic()
+        if not self._awaited or step.presentation is None or now_s < self._looked_s + CODES_EVERY_S:
+            return False
+        self._looked_s = now_s
+        for text in self._codes(step):
+            taken = self._invitations.take(text, time.time())
+            if isinstance(taken, Invitation):
+                self._begin(taken)
+                return self._desk.busy
+        return False
+
     def tend(self) -> None:
         """Do what was asked for, and end what is over or what nobody waits for any more."""
         self._local.serve(self._carry_out)
@@ -56,6 +88,9 @@ class DoorEnrolment:
             self._asker = None
             self._desk.stop()
         self._desk.tick()
+        now_s = time.monotonic()
+        if now_s >= self._awaited_s + EVERY_S:
+            self._awaited_s, self._awaited = now_s, self._invitations.book.any_open(time.time())
 
     def close(self) -> None:
         """End what is going on, and hang up."""
@@ -71,6 +106,16 @@ class DoorEnrolment:
         except RefusedError as refusal:
             caller.say({"error": str(refusal)})
             caller.end()
+
+    def _begin(self, invitation: Invitation) -> None:
+        def hear(told: Told) -> None:
+            if told.ended:
+                _log.info("invitation %s: %s", invitation.code.pass_id, told.refused or "enrolled")
+
+        try:
+            self._desk.begin(invitation.newcomer, hear, lambda: self._invitations.redeem(invitation))
+        except RefusedError as refusal:
+            _log.warning("invitation %s: %s", invitation.code.pass_id, refusal)
 
     def _tell(self, caller: Caller, told: Told) -> None:
         caller.say(message_of(told, self._impostors, self._point()))

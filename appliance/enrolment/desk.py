@@ -86,6 +86,7 @@ class _Course:
     newcomer: Newcomer
     hear: Callable[[Told], None]
     session: Session
+    redeem: Callable[[], None]
     looks: dict[Pose, Look] = field(default_factory=dict)  # of the session's views
 
 
@@ -127,9 +128,12 @@ class GuidedDesk:
         """What the person is told now; None while nobody is enrolled."""
         return None if self._course is None else self._course.session.hint
 
-    def begin(self, newcomer: Newcomer, hear: Callable[[Told], None]) -> None:
+    def begin(
+        self, newcomer: Newcomer, hear: Callable[[Told], None], redeem: Callable[[], None] = lambda: None
+    ) -> None:
         """Start; `hear` is told of every change, and at the last of how it ended.
 
+        `redeem` is called before anybody is enrolled; where it raises RefusedError, nobody is.
         Raises RefusedError where somebody else is being enrolled, and for a newcomer who could not be taken.
         """
         if self._course is not None:
@@ -137,7 +141,7 @@ class GuidedDesk:
         checked_name(newcomer.name, "name")
         checked_consent(newcomer.consent)
         checked(newcomer.particulars)
-        self._course = _Course(newcomer, hear, Session(self._clock()))
+        self._course = _Course(newcomer, hear, Session(self._clock()), redeem)
         hear(Told(self._course.session.hint, 0))
 
     def see(self, step: Step, at_s: float) -> None:
@@ -187,6 +191,7 @@ class GuidedDesk:
     def _enrol(self, course: _Course) -> None:
         newcomer, looks = course.newcomer, tuple(course.looks.values())
         try:
+            course.redeem()
             enrolled = enrol_looks(
                 self._gallery,
                 self._audit,

@@ -28,7 +28,7 @@ LEAST_VIEWS = 3  # with which the limit still ends well: not everybody can turn 
 # does every face from a camera that hangs high. To the sides a face is its own measure.
 STRAIGHT_YAW_DEG = 5.0
 STRAIGHT_PITCH_DEG = 16.0  # leaves room for up and down within what is of high quality
-TURNED_DEG = 8.0
+TURNED_DEG = 7.0
 NODDED_DEG = 4.0
 STEADY_S = 1.0  # a frame that is older than this says nothing of the next one
 

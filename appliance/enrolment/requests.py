@@ -40,6 +40,7 @@ class Start(_Request):
     tags: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     valid_until: AwareDatetime | None = None
+    held: bool = False
     accept_alike: bool = False
 
     @classmethod
@@ -59,6 +60,7 @@ class Start(_Request):
             tags=tuple(sorted(particulars.tags)),
             groups=tuple(sorted(particulars.groups)),
             valid_until=particulars.valid_until,
+            held=particulars.held,
             accept_alike=newcomer.accept_alike,
         )
 
@@ -74,7 +76,11 @@ class Start(_Request):
             recorded_by=self.recorded_by,
         )
         particulars = Particulars(
-            self.external_id, tags=frozenset(self.tags), groups=frozenset(self.groups), valid_until=self.valid_until
+            self.external_id,
+            tags=frozenset(self.tags),
+            groups=frozenset(self.groups),
+            valid_until=self.valid_until,
+            held=self.held,
         )
         return Newcomer(self.name, consent, particulars, accept_alike=self.accept_alike)
 

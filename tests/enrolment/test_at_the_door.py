@@ -92,7 +92,7 @@ def levels(installation: Installation) -> list[int]:
 
 def test_a_person_is_enrolled_at_the_door_and_let_in_only_the_next_time(installation: Installation) -> None:
     """B14: who is enrolled at the door is not let in by that visit, and is known when they return."""
-    played = play(installation, Visit(for_s=10.5, poses=True), Visit(for_s=4))
+    played = play(installation, Visit(face="official", for_s=9.5, poses=True), Visit(face="official", for_s=3.5))
     assert played.kinds() == [(EventType.ENROLLED, None), (EventType.ACCESS_GRANTED, Reason.OK)]
     assert levels(installation) == [0, 1, 0]
     last = played.said[-1]
