@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
@@ -22,26 +23,37 @@ if TYPE_CHECKING:
     from appliance.records import Embedding, GallerySnapshot
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pictures:
     """The people, a reader whose templates are comparable with theirs, and the thresholds."""
 
+    installation: Installation
     gallery: Gallery
-    reader: PictureReader
     thresholds: Thresholds
     entry: ModelEntry
+
+    @cached_property
+    def reader(self) -> PictureReader:
+        """The models, loaded when the first picture is read: what is wrong with a name is said before."""
+        from appliance.faces.stages import open_picture_reader  # noqa: PLC0415
+
+        installation = self.installation
+        protect = self.gallery.protection.protect
+        return open_picture_reader(installation.settings, installation.models_folder, protect)
 
     def faces(self, photo: Path) -> tuple[SeenFace, ...]:
         """Return all faces of a photo, largest first. Raises PhotoError."""
         from appliance.drivers.photo import read_photo  # noqa: PLC0415  --help must not load the image library
 
-        return self.reader.read(read_photo(photo))
+        pixels = read_photo(photo)  # before the models are loaded: a broken file is told at once
+        return self.reader.read(pixels)
 
     def only(self, photo: Path) -> Embedding:
         """Return the one face that a photo is of. Raises PhotoError."""
         from appliance.drivers.photo import read_photo  # noqa: PLC0415
 
-        return self.reader.only(read_photo(photo), str(photo))
+        pixels = read_photo(photo)
+        return self.reader.only(pixels, str(photo))
 
     def shown(self, photo: Path) -> list[ListedFace]:
         """Return the faces of a photo that can be read, as FILE#1, FILE#2 ..., largest first; of others a line says so.
@@ -91,14 +103,12 @@ class Pictures:
 
 @contextmanager
 def open_pictures(installation: Installation) -> Iterator[Pictures]:
-    """Open the gallery and load the models. Raises StorageError, ModelError."""
+    """Open the gallery. Raises StorageError; what is read later raises ModelError where a model cannot be loaded."""
     from appliance import manifest  # noqa: PLC0415  --help must not load a model
     from appliance.faces.comparing import Thresholds  # noqa: PLC0415
-    from appliance.faces.stages import open_picture_reader  # noqa: PLC0415
     from appliance.people.gallery import Gallery  # noqa: PLC0415
 
     settings, added = installation.settings, installation.models_folder
     entry = manifest.embedder(settings.recognition, added)
     with Gallery(installation.gallery_file) as gallery:
-        reader = open_picture_reader(settings, added, gallery.protection.protect)
-        yield Pictures(gallery, reader, Thresholds.of(settings.recognition, entry, gallery), entry)
+        yield Pictures(installation, gallery, Thresholds.of(settings.recognition, entry, gallery), entry)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WIDER = 1.6  # of the detection box: an ellipse so large holds the box with its corners, ears and chin
 UPWARD = 0.12  # of the box's height that the ellipse is moved: the box ends at the brows
 CELLS = 8  # across a cover
-SPREAD = 12.0  # luma levels that cells differ by, standard deviation
+SPREAD = 25.0  # luma levels that cells differ by, standard deviation
 NO_SURROUNDINGS = 128.0  # where the face fills the picture
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appliance.faces.covering import cover
+from appliance.faces.finding import apart
+from appliance.pipeline.detection import MIN_SCORE
 from appliance.records import Frame
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ class Keep:
     """Which one face stays to be seen: whoever these templates are of, or the largest; nobody by default."""
 
     references: tuple[Embedding, ...] = ()
-    largest: bool = False  # of a film: whoever has the largest face in it that can be read
+    largest: bool = False  # that is surely a face; of a film: whoever has the largest one in it that can be read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,18 +44,19 @@ def redact_picture(
     """Return (H, W, 3) RGB pixels with all faces covered but the one to be kept, where that is found for sure.
 
     Whoever is kept is one face at most: the most alike to any of the references, if it reaches the threshold for as
-    many comparisons as were made. Another face's cover may lie over it.
+    many comparisons as were made. The edge of another face's cover may lie over it.
     """
     faces = reader.faint.find(pixels)
     kept = None
-    if keep is not None and keep.largest and faces:
-        kept = 0
+    if keep is not None and keep.largest:
+        kept = next((face for face in faces if face.score >= MIN_SCORE), None)
     elif keep is not None and keep.references:
         frame = Frame(pixels, 0.0, 0)
         seen = [reader.see(frame, face).embedding for face in faces]
-        kept = _kept([likeness(one, keep.references) for one in seen], len(keep.references), thresholds)
-    others = [face.box for number, face in enumerate(faces) if number != kept]
-    return RedactedPicture(cover(pixels, others), len(others), kept is not None)
+        number = _kept([likeness(one, keep.references) for one in seen], len(keep.references), thresholds)
+        kept = None if number is None else faces[number]
+    others = faces if kept is None else apart(faces, kept)
+    return RedactedPicture(cover(pixels, [one.box for one in others]), len(others), kept is not None)
 
 
 def _kept(alike: Sequence[float], references: int, thresholds: Thresholds) -> int | None:

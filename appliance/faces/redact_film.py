@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from appliance.errors import RefusedError
 from appliance.faces.covering import cover
+from appliance.faces.finding import apart
 from appliance.faces.following import Sighting, covers
 from appliance.faces.redact import Keep, likeness
 from appliance.records import Grade
@@ -117,13 +118,17 @@ def _sightings(
     """Return the faces of each frame, at most one of them kept."""
     references = () if keep is None else _largest(looks) if keep.largest else keep.references
     threshold = thresholds.point(len(references) * sum(len(frame) for frame in looks)).threshold
-    found = []
-    for frame in looks:
-        alike = [likeness(one.embedding, references) for one in frame]
-        best = max(alike, default=-1.0)
-        kept = alike.index(best) if best >= threshold else None
-        found.append(tuple(Sighting(one.detection.box, number == kept) for number, one in enumerate(frame)))
-    return tuple(found)
+    return tuple(_sighted(frame, references, threshold) for frame in looks)
+
+
+def _sighted(frame: Sequence[_Look], references: Sequence[Embedding], threshold: float) -> tuple[Sighting, ...]:
+    alike = [likeness(one.embedding, references) for one in frame]
+    faces = [one.detection for one in frame]
+    best = max(alike, default=-1.0)
+    if not best >= threshold:  # this way round, NaN keeps nobody
+        return tuple(Sighting(face.box) for face in faces)
+    kept = faces[alike.index(best)]
+    return (Sighting(kept.box, kept=True), *(Sighting(face.box) for face in apart(faces, kept)))
 
 
 def _largest(looks: Sequence[Sequence[_Look]]) -> tuple[Embedding, ...]:

@@ -33,12 +33,13 @@ def open_picture_reader(
     shipped = manifest.read(folder)
     near, far = (load_model(shipped.entry(role), folder) for role in ("detector", "detector_full_range"))
 
-    def finder(min_score: float, finest: int, most: int | None = None) -> Finder:
-        return Finder(Detection(near, min_score, MAX_FACES), Detection(far, min_score, MAX_FACES), finest, most)
+    def finder(min_score: float, finest: int, most: int | None = None, *, turned: bool = False) -> Finder:
+        detectors = Detection(near, min_score, MAX_FACES), Detection(far, min_score, MAX_FACES)
+        return Finder(*detectors, finest, most, turned=turned)
 
     return PictureReader(
         ModelStages(settings, added, protect),
         finder(MIN_SCORE, FINEST, MAX_FACES),
-        faint=finder(FAINT_SCORE, FAINT_FINEST),
+        faint=finder(FAINT_SCORE, FAINT_FINEST, turned=True),
         film=finder(FILM_SCORE, FINEST),
     )

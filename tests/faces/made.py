@@ -42,6 +42,12 @@ def listed(name: str, face: Embedding, *, enrolled: bool = False) -> ListedFace:
     return ListedFace(name, face, enrolled)
 
 
-def two_portraits() -> NDArray[np.uint8]:
-    """Return (512, 1024, 3) RGB: the astronaut, and to the right the official, whose face is larger."""
-    return np.hstack([portrait("astronaut"), portrait("official")])
+def head(face: str = "astronaut") -> NDArray[np.uint8]:
+    """Return (256, 256, 3) RGB: a portrait's head alone, which is read in a quarter of the time."""
+    left = {"astronaut": 97, "official": 130}[face]
+    return np.ascontiguousarray(portrait(face)[:256, left : left + 256])
+
+
+def two_heads() -> NDArray[np.uint8]:
+    """Return (256, 512, 3) RGB: the astronaut, and to the right the official, whose face is larger."""
+    return np.hstack([head("astronaut"), head("official")])

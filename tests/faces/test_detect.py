@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from appliance.drivers.photo import decode_photo, encode_jpeg
 from appliance.errors import PhotoError, RefusedError, UsageError
 from appliance.faces.attributes import Exposed, Level, appearance
 from appliance.faces.detect import DetectedFace, detect
@@ -15,7 +16,7 @@ from appliance.faces.landmarks import MESH
 from appliance.faces.transient import TransientFaces
 from appliance.pipeline.quality import NOISE, OVER_EXPOSED, SHARPNESS, UNDER_EXPOSED
 from appliance.records import Grade, Quality
-from tests.faces.made import two_portraits
+from tests.faces.made import head, two_heads
 from tests.pipeline.faces import portrait
 
 if TYPE_CHECKING:
@@ -27,20 +28,20 @@ GOOD = Quality(Grade.HIGH, (), 100.0, 50.0, 0.5, 120.0, 1.0, under_exposed=0.0, 
 @pytest.fixture(scope="module")
 def found(reader: PictureReader) -> tuple[DetectedFace, ...]:
     """Return what is told of the two portraits."""
-    return detect(two_portraits(), reader)
+    return detect(two_heads(), reader)
 
 
 def test_faces_come_largest_first_inside_the_picture(found: tuple[DetectedFace, ...]) -> None:
     """Both faces are found, the larger one first, with rectangles of whole pixels inside the picture."""
     assert len(found) == 2
-    assert found[0].rectangle.left_px > 512 > found[1].rectangle.left_px
+    assert found[0].rectangle.left_px > 256 > found[1].rectangle.left_px
     assert found[0].rectangle.width_px > found[1].rectangle.width_px
     for one in found:
         place = one.rectangle
         assert place.left_px >= 0
         assert place.top_px >= 0
-        assert place.left_px + place.width_px <= 1024
-        assert place.top_px + place.height_px <= 512
+        assert place.left_px + place.width_px <= 512
+        assert place.top_px + place.height_px <= 256
 
 
 def test_landmarks_are_those_that_face_services_name(found: tuple[DetectedFace, ...]) -> None:
@@ -77,13 +78,21 @@ def test_ids_are_given_when_asked_for(reader: PictureReader, found: tuple[Detect
     """Without a store no face has an id; with one each face has its own, which stands for its template."""
     assert [one.face_id for one in found] == [None, None]
     transient = TransientFaces()
-    again = detect(two_portraits(), reader, transient)
+    again = detect(two_heads(), reader, transient)
     first, second = (transient.get(one.face_id or "") for one in again)
     assert float(first.embedding.vector @ first.embedding.vector) == pytest.approx(1, abs=1e-4)
     assert float(first.embedding.vector @ second.embedding.vector) < 0.3
     with pytest.raises(UsageError):
-        detect(two_portraits(), reader, transient, for_s=5.0)
+        detect(two_heads(), reader, transient, for_s=5.0)
     assert len(transient) == 2
+
+
+def test_what_has_no_landmarks_of_a_face_is_none(reader: PictureReader) -> None:
+    """What the detector takes for a face, and the mesh does not, is not told of, nor in the way of the one face."""
+    pixels = decode_photo(encode_jpeg(np.ascontiguousarray(head()[:, ::-1]), 80), "head")
+    assert len(reader.finder.find(pixels)) == 2
+    assert len(detect(pixels, reader)) == 1
+    assert reader.only(pixels, "head").model_id == "faceplugin-512-hybrid"
 
 
 def test_nobody_in_the_picture(reader: PictureReader) -> None:
@@ -97,7 +106,7 @@ def test_nobody_in_the_picture(reader: PictureReader) -> None:
 def test_photo_of_two_people_is_not_a_photo_of_one(reader: PictureReader) -> None:
     """B14: where one face is asked for, two of much the same size are refused rather than one of them chosen."""
     with pytest.raises(RefusedError, match="shows 2 faces; exactly one is allowed"):
-        reader.only(np.hstack([portrait(), portrait()]), "two.png")
+        reader.only(np.hstack([head(), head()]), "two.png")
 
 
 def test_what_is_guessed_about_people_is_never_told(found: tuple[DetectedFace, ...]) -> None:

@@ -103,3 +103,19 @@ def test_crowd_that_is_to_be_covered_is_covered_whole_or_refused() -> None:
     crowded = EveryWhere(320)
     with pytest.raises(RefusedError, match="cut it into parts"):
         Finder(crowded, crowded, 4, most=None).find(np.zeros((1080, 1920, 3), np.uint8))
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_head_that_is_turned_over_is_found_where_it_lies(reader: PictureReader, turns: int) -> None:
+    """A15: whoever lies on their side, or in a picture that is upside down, is found in their place to be covered."""
+    picture = np.full((240, 320, 3), 230, np.uint8)
+    picture[20:148, 30:158] = cv2.resize(portrait(), (128, 128), interpolation=cv2.INTER_AREA)
+    upright = max(reader.finder.find(picture), key=lambda face: face.score)
+    found = reader.faint.find(np.ascontiguousarray(np.rot90(picture, turns)))
+    at = (upright.box[:2] + upright.box[2:]) / 2
+    height, width = picture.shape[:2]
+    for _ in range(turns):  # a quarter turn counter-clockwise: the right edge becomes the upper one
+        at = np.array([at[1], width - 1 - at[0]])
+        height, width = width, height
+    apart = [float(np.abs((one.box[:2] + one.box[2:]) / 2 - at).max()) for one in found]
+    assert min(apart) < 5
