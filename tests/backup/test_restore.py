@@ -367,6 +367,11 @@ def test_death_at_any_step(device: Installation, tmp_path: Path) -> None:
 _STEPS = {"os.rename", "os.remove", "os.rmdir"}
 
 
+def _unpacks(path: str) -> bool:
+    """Tell whether a step only unpacks one more file beside what is there: there are many, all alike."""
+    return path.endswith(".tmp") and "/holds." not in path
+
+
 def _restored_up_to(step: int, device: Installation, path: Path, key: bytes) -> bool:
     """Restore in a process that is gone before its step of this number; tell whether it came to the end."""
     child = os.fork()
@@ -374,9 +379,7 @@ def _restored_up_to(step: int, device: Installation, path: Path, key: bytes) -> 
         left = itertools.count(step, -1)
 
         def watch(event: str, arguments: tuple[object, ...]) -> None:
-            # What only unpacks a file beside the others is one step of many alike.
-            dull = str(arguments[:1]).endswith(".tmp',)") and "holds" not in str(arguments)
-            if event in _STEPS and not dull and next(left) == 0:
+            if event in _STEPS and not _unpacks(str(arguments[0])) and next(left) == 0:
                 os._exit(9)
 
         sys.addaudithook(watch)
