@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -51,7 +52,7 @@ def detect(installation: Installation, photos: tuple[Path, ...], *, as_json: boo
         found = faces_of(read_photo(photo), reader)
         for number, one in enumerate(found, start=1):
             fields = {"photo": str(photo), "face": number} | asdict(one) | {"grade": one.grade.name.lower()}
-            click.echo(json.dumps(fields) if as_json else f"{photo}#{number}: {_in_words(one)}")
+            click.echo(_line(fields) if as_json else f"{photo}#{number}: {_in_words(one)}")
         if not found and not as_json:
             click.echo(f"{photo}: no face")
 
@@ -69,14 +70,15 @@ def verify(installation: Installation, photo: Path, other: Path | None, *, perso
     with open_pictures(installation) as pictures:
         from appliance.faces.comparing import verify_faces, verify_person  # noqa: PLC0415
 
-        references = [] if person is None else [one.embedding for one in pictures.enrolled(person)]
-        probe = pictures.only(photo)
         if other is not None:
-            found = verify_faces(probe, pictures.only(other), pictures.thresholds)
+            found = verify_faces(pictures.only(photo), pictures.only(other), pictures.thresholds)
         else:
-            found = verify_person(probe, references, pictures.thresholds)
+            one = pictures.person(person or "")
+            references = [reference.embedding for reference in pictures.enrolled(one)]
+            thresholds = pictures.thresholds.stricter(pictures.target_of(one))
+            found = verify_person(pictures.only(photo), references, thresholds)
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        click.echo(_line(asdict(found)))
         return
     verdict = "the same person" if found.identical else "not the same person, as far as can be told"
     click.echo("; ".join(part for part in (verdict, found.words) if part))
@@ -106,9 +108,17 @@ def identify(
 
         within, snapshot = pictures.within(people, groups), pictures.snapshot()
         for number, seen in enumerate(pictures.faces(photo), start=1):
-            found = among(seen.embedding, snapshot, pictures.thresholds, within=within, most=most, threshold=threshold)
+            found = among(
+                seen.embedding,
+                snapshot,
+                pictures.thresholds,
+                within=within,
+                most=most,
+                threshold=threshold,
+                target_of=pictures.target_of,
+            )
             if as_json:
-                click.echo(json.dumps({"photo": str(photo), "face": number} | _identified(found, seen)))
+                click.echo(_line({"photo": str(photo), "face": number} | _identified(found, seen)))
                 continue
             for line in _named(found, pictures.gallery) or ["unknown"]:
                 click.echo(f"{photo}#{number}: {line}")
@@ -144,14 +154,14 @@ def similar(
     with open_pictures(installation) as pictures:
         from appliance.faces.comparing import Mode, find_similar  # noqa: PLC0415
 
-        listed = [one for person in people for one in pictures.enrolled(person)]
+        listed = [one for person in people for one in pictures.enrolled(pictures.person(person))]
         probe = pictures.only(photo)
         listed += [one for other in others for one in pictures.shown(other)]
         found = find_similar(probe, listed, pictures.thresholds, mode=Mode(mode.replace("-", "_")), most=most)
     for one in found:
         verdict = "the same person" if one.same else "another person"
         words = "; ".join(part for part in (verdict, one.words) if part)
-        click.echo(json.dumps(asdict(one)) if as_json else f"{one.face_id}: {words}")
+        click.echo(_line(asdict(one)) if as_json else f"{one.face_id}: {words}")
     if not found and not as_json:
         click.echo("no face is alike")
 
@@ -167,11 +177,19 @@ def group_faces(installation: Installation, photos: tuple[Path, ...], *, as_json
 
         found = group([one for photo in photos for one in pictures.shown(photo)], pictures.thresholds)
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        click.echo(_line(asdict(found)))
         return
     for number, one in enumerate(found.groups, start=1):
         click.echo(f"group {number}: {' '.join(one)}")
     click.echo(f"messy: {' '.join(found.messy) or 'none'}")
+
+
+def _line(fields: dict[str, Any]) -> str:
+    """Return one line of JSON, which has no infinity: null for the threshold of a model that was never measured."""
+    plain = {
+        name: None if isinstance(value, float) and not isfinite(value) else value for name, value in fields.items()
+    }
+    return json.dumps(plain, allow_nan=False)
 
 
 def _in_words(one: DetectedFace) -> str:

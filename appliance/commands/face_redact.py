@@ -60,7 +60,7 @@ def _keep(pictures: Pictures, person: str | None, photo: Path | None, *, largest
     from appliance.faces.redact import Keep  # noqa: PLC0415  --help must not load numpy
 
     if person is not None:
-        references = tuple(one.embedding for one in pictures.enrolled(person))
+        references = tuple(one.embedding for one in pictures.enrolled(pictures.person(person)))
         if not references:
             raise RefusedError(f"nothing is enrolled of {person!r} for the model in use; enrol them again")
         return Keep(references)

@@ -70,14 +70,23 @@ class Pictures:
                 listed.append(ListedFace(f"{photo}#{number}", one.embedding))
         return listed
 
-    def enrolled(self, name_or_id: str) -> list[ListedFace]:
-        """Return the references of one person, by age, with their ids. Raises RefusedError for nobody or several."""
-        from appliance.faces.comparing import ListedFace  # noqa: PLC0415
+    def person(self, name_or_id: str) -> str:
+        """Return the id of the one person meant. Raises RefusedError for nobody or several."""
         from appliance.people.enrolment import only_one  # noqa: PLC0415
 
-        person_id = only_one(self.gallery, name_or_id).person_id
+        return only_one(self.gallery, name_or_id).person_id
+
+    def enrolled(self, person_id: str) -> list[ListedFace]:
+        """Return the references of one person with their ids, by age."""
+        from appliance.faces.comparing import ListedFace  # noqa: PLC0415
+
         found = self.gallery.vectors(person_id).items()
         return [ListedFace(name, one, enrolled=True) for name, one in found if one.model_id == self.entry.model_id]
+
+    def target_of(self, person_id: str) -> float | None:
+        """Return the target FPIR that was set for a person; None where none was. Raises StorageError."""
+        subject = self.gallery.subject(person_id)
+        return None if subject is None else subject.max_fpir
 
     def within(self, people: tuple[str, ...], groups: tuple[str, ...]) -> frozenset[str] | None:
         """Return the ids of these people and of the groups' members; None where neither is given: everybody.
@@ -86,9 +95,7 @@ class Pictures:
         """
         if not people and not groups:
             return None
-        from appliance.people.enrolment import only_one  # noqa: PLC0415
-
-        ids = {only_one(self.gallery, one).person_id for one in people}
+        ids = {self.person(one) for one in people}
         for group in groups:
             members = self.gallery.members(group)
             if not members:

@@ -7,7 +7,7 @@ A similarity with an enrolled person is told at or above the threshold alone: be
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from appliance.pipeline.matching import UTMOST, in_words, operating_point, searc
 from appliance.records import Embedding, GallerySnapshot, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from appliance.config import RecognitionSettings
     from appliance.manifest import Impostors, ModelEntry
@@ -47,7 +47,12 @@ class Thresholds:
 
     def point(self, comparisons: int, target: float | None = None) -> OperatingPoint:
         """Return where so many comparisons together match a stranger with the chance `target`, 0..1 exclusive."""
-        return operating_point(self.impostors, target or self.target_fpir, comparisons, self.margin, self.own)
+        chance = self.target_fpir if target is None else target
+        return operating_point(self.impostors, chance, comparisons, self.margin, self.own)
+
+    def stricter(self, target: float | None) -> Thresholds:
+        """Return thresholds for whoever has a target of their own; it can only raise them. None has none."""
+        return self if target is None else replace(self, target_fpir=min(target, self.target_fpir))
 
     def words(self, similarity: float) -> str:
         """Return what a similarity means, as how often strangers come this near."""
@@ -120,11 +125,13 @@ def identify(
     within: frozenset[str] | None = None,
     most: int = 1,
     threshold: float | None = None,
+    target_of: Callable[[str], float | None] = lambda _: None,
 ) -> Identification:
     """Return the enrolled people a face may be, at most `most` (1..100), among those `within` (person ids; None: all).
 
     The threshold follows from how many references are compared. A `threshold` of the caller's can raise it, never
-    lower it: whoever could ask below what was measured could climb towards somebody enrolled. A face that could not be
+    lower it: whoever could ask below what was measured could climb towards somebody enrolled. So can `target_of`, the
+    target FPIR that was set for a person, or None. A face that could not be
     read, None, is nobody. Raises UsageError for a number or threshold out of range, ModelMismatchError for a face of
     another model.
     """
@@ -137,8 +144,14 @@ def identify(
     wanted = max(point.threshold, -1.0 if threshold is None else threshold)
     # The second is needed to tell whether the first is clear, also where one alone was asked for.
     found = search(probe, searched, max(most, 2))
-    alike = tuple(one for one in found if one.similarity >= wanted)
-    clear = bool(alike) and (len(found) == 1 or found[0].similarity - found[1].similarity >= point.margin)
+    alike = tuple(
+        one
+        for one in found
+        if one.similarity >= wanted
+        and one.similarity >= thresholds.stricter(target_of(one.person_id)).point(searched.size).threshold
+    )
+    leads = len(found) < 2 or found[0].similarity - found[1].similarity >= point.margin
+    clear = leads and alike[:1] == found[:1] != ()
     words = tuple(thresholds.words(one.similarity) for one in alike[:most])
     return Identification(alike[:most], words, wanted, searched.size, clear)
 

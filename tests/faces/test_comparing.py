@@ -173,6 +173,19 @@ def test_threshold_can_be_raised_and_not_lowered() -> None:
             identify(PROBE, gallery, THRESHOLDS, threshold=no_cosine)
 
 
+def test_whoever_asked_for_a_lower_rate_needs_more() -> None:
+    """A target FPIR that was set for a person raises the threshold for that person alone, and never lowers it."""
+    gallery = gallery_of(("ada", at(0.45)), ("bea", at(0.1)))
+    plain, strict = THRESHOLDS.point(2).threshold, THRESHOLDS.stricter(1e-5).point(2).threshold
+    assert plain < 0.45 < strict
+    assert identify(PROBE, gallery, THRESHOLDS, target_of=lambda _: 0.5).person_id == "ada"
+    assert identify(PROBE, gallery, THRESHOLDS, target_of={"bea": 1e-5, "ada": None}.get).person_id == "ada"
+    refused = identify(PROBE, gallery, THRESHOLDS, target_of={"ada": 1e-5}.get)
+    assert (refused.person_id, refused.candidates) == (None, ())
+    assert verify_person(PROBE, [at(0.4)], THRESHOLDS.stricter(0.5)).identical
+    assert not verify_person(PROBE, [at(0.4)], THRESHOLDS.stricter(1e-5)).identical
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_identifying_within_a_group_sees_nobody_else(*, packed: bool) -> None:
     """Among some people nobody else is told of, nor in the way, and the threshold is that of their references."""
