@@ -35,7 +35,7 @@ _PAGE = 500  # entries read at once; between pages no read lock is held
 
 
 _MIGRATIONS = Migrations("ostiary.audit")
-AUDIT = Schema("audit log", 0x4F537041, 1, _MIGRATIONS)  # "OSpA"
+AUDIT = Schema("audit log", 0x4F537041, 1, _MIGRATIONS, checked=False)  # "OSpA"
 
 
 @_MIGRATIONS(name="0001_entries")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import stat
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -36,6 +37,7 @@ class Schema:
     application_id: int  # in the file's header, so that another program's database is told apart
     version: int  # number of migrations; a file with a higher one comes from a newer Ostiary
     migrations: Migrations
+    checked: bool = True  # whether all of it is checked where a log was found; a chain of hashes checks itself
 
 
 @contextmanager
@@ -110,6 +112,7 @@ def open_database(path: Path, schema: Schema) -> Database:
     another program's, comes from a newer version, or cannot be opened.
     """
     with named_faults(schema, path):
+        _check_log_is_ours(path, schema)
         neighbours = _shared_memory(path)
         connection = connect(path)
     try:
@@ -120,13 +123,14 @@ def open_database(path: Path, schema: Schema) -> Database:
             for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF"):
                 db.execute(f"PRAGMA {pragma}")
             current = _is_current(db, path, schema)
-            if _shared_memory(path) != neighbours:  # SQLite makes it anew for whoever comes first, and then recovers
-                _write_log_again(db, path)
+            # SQLite makes it anew for whoever comes first, and then recovers what the log has.
+            if _shared_memory(path) != neighbours and _write_log_again(db, path) and schema.checked:
+                _check_whole(db, path, schema)
             if not current:
                 _bring_up_to_date(db, path, schema)
                 empty_log(db)  # or what a migration has sealed would stand there still, readable
     except BaseException:
-        connection.close()
+        _close_as_it_is(connection, path)
         raise
     return db
 
@@ -163,6 +167,18 @@ def pragma(db: Database, name: str) -> int:
     return int(db.execute(f"PRAGMA {name}").fetchone()[0])
 
 
+def _check_log_is_ours(path: Path, schema: Schema) -> None:
+    """Raise StorageError for a log beside the database that somebody else may have written: SQLite would believe it."""
+    for name in (f"{path.name}{ending}" for ending in ("-wal", "-shm", "-journal")):
+        try:
+            found, owner = path.with_name(name).lstat(), path.lstat()
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != owner.st_uid or found.st_mode & 0o022:
+            why = "it is no plain file, or another user's, or others may write to it"
+            raise StorageError(f"{schema.what} {path} is not opened: {name} beside it is not believed, for {why}")
+
+
 def _shared_memory(path: Path) -> tuple[int, int] | None:
     """Return what tells the index of the database's log from a later one; None where there is none."""
     try:
@@ -172,8 +188,10 @@ def _shared_memory(path: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def _write_log_again(db: Database, path: Path) -> None:
+def _write_log_again(db: Database, path: Path) -> bool:
     """Write what another run left in the write-ahead log once more, before anything is built upon it.
+
+    Tells whether there was anything in it.
 
     After an fsync that failed, the log may hold in memory alone a change that was never acknowledged, and no later
     fsync writes it (it was taken for written: PostgreSQL's "fsyncgate" of 2018). SQLite recovers it from memory all
@@ -181,13 +199,33 @@ def _write_log_again(db: Database, path: Path) -> None:
     """
     log = path.with_name(f"{path.name}-wal")
     if not log.exists():
-        return
+        return False
     with one_change(db), log.open("r+b", buffering=0) as file:  # nobody else writes to the log meanwhile
         while part := file.read(_AT_ONCE):
             file.seek(-len(part), os.SEEK_CUR)
             file.write(part)
         os.fsync(file.fileno())
         sync_folder(path.parent)  # SQLite does so for a log it has made, not for one it has found
+        return file.tell() > 0
+
+
+def _check_whole(db: Database, path: Path, schema: Schema) -> None:
+    """Raise StorageError where the log that was recovered made the file inconsistent: it was of an earlier time."""
+    found = " ".join(str(db.execute("PRAGMA integrity_check(1)").fetchone()[0]).split())
+    if found != "ok":
+        raise StorageError(f"{schema.what} {path} is damaged, or the log beside it is not its own: {found}")
+
+
+def _close_as_it_is(connection: sqlite3.Connection, path: Path) -> None:
+    """Close a connection to a file that is refused, and leave file and log as they are.
+
+    The last to close carries the log over into the file; one that may only read is not asked to.
+    """
+    readable = f"{path.absolute().as_uri()}?mode=ro"
+    with suppress(sqlite3.Error, UnicodeDecodeError), closing(sqlite3.connect(readable, uri=True)) as beside:
+        beside.execute("SELECT 1 FROM sqlite_schema").fetchone()
+        connection.close()
+    connection.close()
 
 
 def _bring_up_to_date(db: Database, path: Path, schema: Schema) -> None:

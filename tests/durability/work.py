@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
-from appliance.access.ledger import Ledger
+from appliance.access.ledger import LEDGER, Ledger
 from appliance.access.passback import Passage, Side
 from appliance.access.subject import Status, Subject
 from appliance.audit import AuditLog
@@ -17,6 +17,7 @@ from appliance.contract import EventType
 from appliance.people.gallery import Consent, Gallery
 from appliance.people.person import Source
 from appliance.records import Embedding, Event, Grade
+from appliance.storage import named_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -105,7 +106,8 @@ def audit_says(audit: AuditLog) -> tuple[tuple[AuditEvent, ...], int | None]:
 def ledger_says(ledger: Ledger) -> tuple[frozenset[Hashable], str, tuple[tuple[str, str], ...]]:
     """Return who passed, the day, and the passes that are used."""
     passages: frozenset[Hashable] = frozenset((person_id, ledger.passage(person_id)) for person_id in ledger.people())
-    used = tuple(ledger._db.execute("SELECT * FROM used_pass ORDER BY pass_id").fetchall())
+    with named_faults(LEDGER, ledger.path):
+        used = tuple(ledger._db.execute("SELECT * FROM used_pass ORDER BY pass_id").fetchall())
     return passages, ledger.begun(), used
 
 
