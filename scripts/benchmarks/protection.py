@@ -26,7 +26,7 @@ def run(folder: Path, embedder: str, detector: Literal["short", "full"]) -> None
     settings, stages = open_stages(embedder, detector)
     wanted = pictures(folder)
     reading = read(wanted, stages)
-    read_of = [(one.person, reading.templates[one].vector) for one in wanted if one in reading.templates]
+    read_of = [(one.person, reading.templates[one.path].vector) for one in wanted if one.path in reading.templates]
     names, people = np.unique([name for name, _ in read_of], return_inverse=True)
     rows = np.stack([vector for _, vector in read_of])
     model_id = stages.embedder.model_id

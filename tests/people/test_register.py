@@ -57,7 +57,7 @@ def test_everything_that_is_said_comes_back(gallery: Gallery) -> None:
     with Gallery(gallery.path) as again:
         known = again.details(ada.person_id)
         assert (known.name, known.external_id, known.notes) == ("Ada", "4711", "left-handed")
-        assert (known.tags, known.cards, known.max_fpir) == ({"vip", "staff"}, ("0042", "0043"), 1e-4)
+        assert (known.tags, known.cards, known.max_fpir) == (frozenset({"vip", "staff"}), ("0042", "0043"), 1e-4)
         assert known.consent == AGREED
         assert again.photos(ada.person_id) == (JPEG,)
         assert again.holder("0043") == ada.person_id
@@ -165,7 +165,7 @@ def test_withdrawn_consent_takes_the_face_and_leaves_the_rest(gallery: Gallery) 
     assert gallery.keyring.keys()[ada] != old
     subject = gallery.subject(ada)
     assert subject is not None
-    assert (subject.name, subject.pin_hash, subject.groups) == ("Ada", "hash", {"staff"})
+    assert (subject.name, subject.pin_hash, subject.groups) == ("Ada", "hash", frozenset({"staff"}))
     assert gallery.details(ada).consent.withdrawn_at == NOON
     assert gallery.person(ada) in gallery.people()
     with pytest.raises(RefusedError, match="has withdrawn"):
