@@ -228,7 +228,7 @@ def test_who_shows_an_invitation_is_guided_enrolled_and_held(tmp_path: Path) -> 
             _, text = invite(
                 book, audit, ZEB, signing, device_id=device.id, door=device.door, lifetime=timedelta(days=1)
             )
-        script = Script(Scene(visits=(Visit(face="official", for_s=9.5, poses=True), Visit(for_s=3))))
+        script = Script(Scene(visits=(Visit(face="official", for_s=9.5, poses=True), Visit(face="official", for_s=3))))
         camera = HeldUp(text, script, settings.camera)
         service = Service(installation, camera, Hooks(on_event=lambda one: events.append(one.event)))
         service.link.connect(5.0)
