@@ -45,7 +45,8 @@ def start(installation: Installation, embedder: str) -> None:
 
     Once more for the same one, it reads those of people who have come since.
     """
-    from rich.progress import track  # noqa: PLC0415  help must not wait for it
+    from rich.console import Console  # noqa: PLC0415  help must not wait for it
+    from rich.progress import track  # noqa: PLC0415  likewise
 
     from appliance.upgrade.photos import PhotoUpgrade  # noqa: PLC0415  help must not load the models
 
@@ -68,7 +69,9 @@ def start(installation: Installation, embedder: str) -> None:
             Standard(entry.measured.impostors, installation.settings.recognition.target_fpir, True, True),  # noqa: FBT003
             CLI,
         )
-        for line in _tally(track(work.run(), "reading photos", total=gallery.size(), transient=True)):
+        console = Console(stderr=True)
+        steps = track(work.run(), "reading photos", total=gallery.size(), transient=True, console=console)
+        for line in _tally(steps):
             click.echo(line)
     click.echo("what stands in the way: ostiary models upgrade status")
 
