@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sqlite_utils import Migrations
 
 _BUSY_S = 5.0  # how long one process waits for another's write
+# Temporary files would lie outside the state folder, and what they hold is erased by nobody.
+_PRAGMAS = ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF", "temp_store=MEMORY")
 _AT_ONCE = 1 << 20  # bytes of the log read together
 
 
@@ -120,7 +122,7 @@ def open_database(path: Path, schema: Schema) -> Database:
             # A flipped byte in one text must not hide every other row.
             connection.text_factory = lambda text: text.decode("utf-8", "replace")
             db = Database(connection, execute_plugins=False)
-            for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF"):
+            for pragma in _PRAGMAS:
                 db.execute(f"PRAGMA {pragma}")
             current = _is_current(db, path, schema)
             # SQLite makes it anew for whoever comes first, and then recovers what the log has.

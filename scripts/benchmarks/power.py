@@ -76,8 +76,8 @@ def _kills(count: int) -> dict[str, Any]:
     return {"kills": told["kills"], "killed_acknowledged": told["acknowledged"], "killed_faults": len(told["faults"])}
 
 
-def _day(events: int) -> dict[str, Any]:
-    """Count what is written for a day at the door: half the events let somebody in, each person once or more."""
+def written_in_a_day(events: int) -> int:
+    """Return how many bytes the databases are given to write for so many events, half of which let somebody in."""
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         disk, work = Disk(Path(folder)), Work(1)
         with disk.mounted(), Appliance(disk.folder) as appliance:
@@ -94,7 +94,11 @@ def _day(events: int) -> dict[str, Any]:
                 if granted:
                     appliance.ledger.passed(person_id, Passage(Side.ENTRY, at))
                     appliance.gallery.seen(person_id, at.date())
-        written = disk.written
+        return disk.written
+
+
+def _day(events: int) -> dict[str, Any]:
+    written = written_in_a_day(events)
     print(f"{events} events, half of them letting one of {_PEOPLE} people in: {written / 1e6:.1f} MB written")
     return {"events": events, "written_bytes": written}
 

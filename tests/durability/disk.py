@@ -41,7 +41,10 @@ def no_fault(verb: str, name: str, data: bytes = b"") -> int:
 
 
 class Disk:
-    """The folder in which a program's databases and plain files lie, and every request to it in order."""
+    """The folder in which a program's databases and plain files lie, and every request to it in order.
+
+    What is there at the beginning is taken for synced.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,6 +55,9 @@ class Disk:
         self._plain: dict[str, tuple[int, bytes]] = {}  # name of any other file: its number and content
         self._numbers: dict[tuple[int, int], int] = {}
         self._last = 0
+        self.look_round()
+        self.trace += [Op(Kind.SYNC, number) for number, _ in self._plain.values()]
+        self.trace.append(Op(Kind.SYNC_FOLDER))
 
     @contextmanager
     def mounted(self) -> Iterator[None]:
@@ -104,6 +110,8 @@ class Disk:
         name = Path(path).name
         self.fault("xOpen", name)
         self.look_round()
+        if name in self._plain:
+            self._ours[name], _ = self._plain.pop(name)
         if name in self._ours and Path(path).exists():
             return False
         self._ours[name] = self._next()

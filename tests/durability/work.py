@@ -120,7 +120,7 @@ class Work:
         self._of_people: tuple[Callable[[Appliance], None], ...] = (
             self.enrol,
             self.enrol,
-            self._enrol_two,
+            self.enrol_two,
             self._set_rights,
             self._set_pin,
             self._set_details,
@@ -167,7 +167,8 @@ class Work:
         row = np.random.default_rng(self._chance.randrange(2**32)).normal(size=D)
         return Embedding((row / np.linalg.norm(row)).astype(np.float32), MODEL), Grade.HIGH
 
-    def _enrol_two(self, appliance: Appliance) -> None:
+    def enrol_two(self, appliance: Appliance) -> None:
+        """Enrol two people in one change."""
         with appliance.gallery.transaction():
             self.enrol(appliance)
             self.enrol(appliance)
