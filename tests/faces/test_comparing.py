@@ -168,6 +168,7 @@ def test_threshold_can_be_raised_and_not_lowered() -> None:
     assert identify(PROBE, gallery, THRESHOLDS, threshold=0.7).person_id is None
     lowered = identify(PROBE, gallery, THRESHOLDS, most=5, threshold=-1.0)
     assert [one.person_id for one in lowered.candidates] == ["ada"]
+    assert lowered.threshold == identify(PROBE, gallery, THRESHOLDS).threshold
     for no_cosine in (1.1, -2.0, math.nan):
         with pytest.raises(UsageError, match="no cosine"):
             identify(PROBE, gallery, THRESHOLDS, threshold=no_cosine)
@@ -222,6 +223,14 @@ def test_similar_faces_have_bounds_and_an_order() -> None:
     for most in (0, 1001):
         with pytest.raises(UsageError, match="1 to 1000"):
             find_similar(PROBE, same, THRESHOLDS, most=most)
+
+
+def test_longer_list_asks_for_more() -> None:
+    """A stranger meets somebody of a long list by accident no more often than of a short one."""
+    between = at((THRESHOLDS.point(1).threshold + THRESHOLDS.point(100).threshold) / 2)
+    assert find_similar(PROBE, [listed("a", between)], THRESHOLDS)[0].same
+    others = [listed(f"f{number}", at(0.0)) for number in range(99)]
+    assert find_similar(PROBE, [listed("a", between), *others], THRESHOLDS) == ()
 
 
 def test_references_as_a_list() -> None:

@@ -59,11 +59,11 @@ def face_at(left: int, face: str = "astronaut") -> NDArray[np.uint8]:
 
 
 def redacted(
-    reader: PictureReader, pictures: Sequence[NDArray[np.uint8]], keep: Keep | None = None
+    reader: PictureReader, pictures: Sequence[NDArray[np.uint8]], keep: Keep | None = None, rate: float = RATE
 ) -> list[NDArray[np.uint8]]:
     """Return the frames of a film after redaction."""
     written: list[NDArray[np.uint8]] = []
-    redact_film(lambda: Shown(pictures), written.append, RATE, reader, THRESHOLDS, keep=keep)
+    redact_film(lambda: Shown(pictures), written.append, rate, reader, THRESHOLDS, keep=keep)
     return written
 
 
@@ -81,6 +81,12 @@ def test_face_that_is_hidden_for_a_moment_stays_covered(reader: PictureReader) -
     done = redacted(reader, pictures)
     assert len(done) == 6
     assert all(is_covered(frame, before, 100) for frame, before in zip(done, pictures, strict=True))
+
+
+def test_last_frame_is_searched(reader: PictureReader) -> None:
+    """A face that comes with the last frame, which is none of the ten a second, is covered."""
+    pictures = [face_at(-1)] * 4 + [face_at(100)]
+    assert is_covered(redacted(reader, pictures, rate=30.0)[-1], pictures[-1], 100)
 
 
 def test_one_is_kept_and_everybody_else_covered(reader: PictureReader) -> None:

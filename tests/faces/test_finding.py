@@ -85,6 +85,26 @@ class EveryWhere(Detection):
         )
 
 
+class AtTheEdge(Detection):
+    """A detector that sees a face half outside the right edge of whatever it is shown."""
+
+    def __init__(self) -> None:
+        pass
+
+    def detect(self, frame: Frame) -> tuple[FaceDetection, ...]:
+        """Return it."""
+        right = frame.pixels.shape[1]
+        return (
+            FaceDetection(np.array([right - 20, 50, right + 20, 90], np.float32), np.zeros((6, 2), np.float32), 0.9),
+        )
+
+
+def test_face_that_a_seam_cuts_is_left_to_the_next_part() -> None:
+    """A15: what reaches past a part is half a face, and not told of; what reaches past the picture is."""
+    found = Finder(AtTheEdge(), AtTheEdge(), 4).find(np.zeros((400, 1600, 3), np.uint8))
+    assert {float(one.box[2]) for one in found} == {1620.0}
+
+
 @pytest.mark.parametrize("finest", [1, 4, 8])
 def test_crowd_costs_no_more_than_the_bound(finest: int) -> None:
     """A14: however many faces a picture has, 100 are kept, the largest, after a bounded number of looks."""

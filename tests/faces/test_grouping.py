@@ -12,7 +12,7 @@ from appliance.errors import ModelMismatchError, UsageError
 from appliance.faces.comparing import ListedFace
 from appliance.faces.grouping import group, linked
 from appliance.records import Embedding
-from tests.faces.made import MODEL, THRESHOLDS, facing, listed
+from tests.faces.made import IMPOSTORS, MODEL, THRESHOLDS, at, facing, listed
 
 
 def about(direction: int, number: int, spread: float = 0.2) -> Embedding:
@@ -30,6 +30,13 @@ def test_people_are_told_apart() -> None:
     found = group(faces, THRESHOLDS)
     assert found.groups == (("20", "21", "22", "23"), ("00", "01", "02"), ("10", "11", "12"))
     assert found.messy == ("x", "y")
+
+
+def test_two_faces_join_at_one_false_match_in_10_000_pairs() -> None:
+    """Two faces are a group from the cosine on that one pair of strangers in 10,000 reaches, and not below it."""
+    threshold = IMPOSTORS.tail.threshold(1e-4)
+    for cosine, groups in ((threshold + 0.01, 1), (threshold - 0.01, 0)):
+        assert len(group([listed("a", facing(1.0)), listed("b", at(cosine))], THRESHOLDS).groups) == groups
 
 
 def test_strangers_are_not_chained() -> None:
