@@ -26,7 +26,7 @@ def test_references_are_written_by_enrolment_alone() -> None:
 
 
 def test_references_are_added_where_somebody_has_asked_for_it() -> None:
-    """B16: besides an enrolment, only a renewal that was asked for and a change of the model give anybody a reference."""
+    """B16: besides an enrolment only a renewal that was asked for and a change of the model give a reference."""
     adders = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
