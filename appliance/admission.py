@@ -66,6 +66,7 @@ class Admission:
         self.lockdown = False  # as the door says
         self.monitored = False  # whether the door tells when somebody goes through
         self.hint: Hint | None = None  # what the visitor is told now
+        self.opened_for = ""  # the visit that the door was unlocked for last
 
     @property
     def connected(self) -> bool:
@@ -181,6 +182,7 @@ class Admission:
         except DoorError as fault:
             self._clerk.fault(str(fault), visit.presentation_id)
             return False
+        self.opened_for = visit.presentation_id
         self.tailgating.opened(visit, self._clock() + for_s)
         self.hint = Hint.WELCOME
         return True

@@ -35,10 +35,12 @@ class Asked:
 class Asking:
     """One question at a time. Belongs to the loop's thread; `clock` is the frames' own.
 
-    `codes` reads what QR codes in view say; `refer` asks a human, and is set by whoever asks humans.
+    `codes` reads what QR codes in view say; `refer` asks a human, and is set by whoever asks humans, as is `proved`,
+    which hears of whoever was let in by what they have shown.
     """
 
     refer: Callable[[Step, Presentation, Refer, OperatingPoint], None]
+    proved: Callable[[Asked, str], None]
 
     def __init__(
         self,
@@ -117,6 +119,8 @@ class Asking:
         needed = self._admission.admit(asked.visit, asked.shown.person_id, asked.point, asked.shown)
         if needed is not None:  # of another kind
             self.refer(asked.step, asked.visit, asked.refer, asked.point)
+        elif self._admission.opened_for == asked.visit.presentation_id:
+            self.proved(asked, asked.shown.person_id)
 
     def _pass_in_view(self, step: Step) -> Shown | None:
         now_s = self._clock()

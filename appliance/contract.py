@@ -52,6 +52,7 @@ class EventType(StrEnum):
     TAILGATING_SUSPECTED = "tailgating_suspected"
     DURESS = "duress"
     ENROLLED = "enrolled"
+    RENEWAL_OFFERED = "renewal_offered"
     UPDATED = "updated"
     ERASED = "erased"
     EXPORTED = "exported"

@@ -38,6 +38,7 @@ VERB_ROLES: Mapping[str, frozenset[Role]] = MappingProxyType(
         "release": frozenset({Role.OPERATOR, Role.ADMIN}),
         "lockdown": frozenset({Role.OPERATOR, Role.ADMIN}),
         "person.add": frozenset({Role.ENROLLER, Role.ADMIN}),
+        "person.renew": frozenset({Role.ENROLLER, Role.ADMIN}),
         "status": frozenset(Role),
     }
 )

@@ -6,6 +6,7 @@ One visit is settled once: the same face is not decided about again until it has
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +19,8 @@ from appliance.contract import EventType, Hint, Reason
 from appliance.errors import RefusedError
 from appliance.pipeline.presentation import MIN_CONTINUITY, best_references
 from appliance.records import (
+    Actor,
+    ActorKind,
     Deny,
     Grant,
     OperatingPoint,
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 LEFT_S = 1.0  # a face that is away for so long has left
 OFFER_S = 120.0  # how long an approved visitor can still be enrolled from what the camera saw
+HARDLY = 0.08  # cosine above the threshold up to which a face that needed another factor was hardly enough
+MAX_RENEWALS = 8
 NEAR_MISS = 0.12  # cosine under the threshold down to which a ticket names candidates: a stranger gets no name
 
 
@@ -60,6 +65,16 @@ class _Settled:
     probe: Embedding | None
     until_s: float  # no new decision about this face before
     seen_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Somebody enrolled whose face was hardly enough, as they were seen while another factor proved them. RAM only."""
+
+    offer_id: str
+    person_id: str
+    references: list[tuple[Embedding, Grade]]
+    until_s: float  # the frames' clock
 
 
 class Reception:
@@ -87,6 +102,7 @@ class Reception:
         self._outbox = outbox
         self._asking = asking
         asking.refer = self._refer
+        asking.proved = self._offer_renewal
         self._picture = picture
         self._doubt = doubt
         self._clock = clock
@@ -94,6 +110,7 @@ class Reception:
         self._settled: _Settled | None = None
         self._present: Presentation | None = None
         self._offers: dict[str, tuple[float, list[tuple[Embedding, Grade]]]] = {}  # by ticket id; memory only
+        self._renewals: dict[str, Renewal] = {}  # by offer id
         self._point: OperatingPoint | None = None  # of the newest frame
 
     @property
@@ -147,6 +164,7 @@ class Reception:
         """Close tickets and offers that ran out of time; call it several times a second."""
         now_s = self._clock()
         self._offers = {key: offer for key, offer in self._offers.items() if now_s < offer[0]}
+        self._renewals = {key: offer for key, offer in self._renewals.items() if now_s < offer.until_s}
         for ticket in self._desk.expire(now_s):
             self._expired(ticket)
         self._asking.tick(present=self._in_sight())
@@ -191,6 +209,36 @@ class Reception:
     def taken(self, ticket_id: str) -> None:
         """Note that the visitor of this ticket is enrolled: what was kept for it is forgotten."""
         self._offers.pop(ticket_id, None)
+
+    @property
+    def renewals(self) -> tuple[Renewal, ...]:
+        """Who may be enrolled once more, where an admin or enroller says so; nobody is without being asked."""
+        return tuple(self._renewals.values())
+
+    def renewal(self, offer_id: str) -> Renewal:
+        """Return one offer. Raises RefusedError where there is none, or no longer."""
+        if offer_id not in self._renewals:
+            raise RefusedError(f"offer {offer_id[:40]!r} is not open; one is for {OFFER_S:.0f} s, and is taken once")
+        return self._renewals[offer_id]
+
+    def renewed(self, offer_id: str) -> None:
+        """Note that the offer was taken: what was kept for it is forgotten."""
+        self._renewals.pop(offer_id, None)
+
+    def _offer_renewal(self, asked: Asked, person_id: str) -> None:
+        """Offer to enrol somebody once more who has shown who they are, and whose face was hardly enough."""
+        alike = max((one.similarity for one in asked.step.candidates if one.person_id == person_id), default=math.nan)
+        hardly = asked.refer.reason is Reason.AMBIGUOUS_MATCH or alike < asked.point.threshold + HARDLY
+        live = _liveness_word(asked.visit, self._settings.liveness.min_bona_fide) == "live"
+        references = best_references(asked.visit)
+        if not (hardly and live and references) or len(self._renewals) >= MAX_RENEWALS:
+            return
+        offer_id = secrets.token_hex(8)
+        self._renewals[offer_id] = Renewal(offer_id, person_id, references, self._clock() + OFFER_S)
+        actor = Actor(ActorKind.PERSON, person_id)
+        self._clerk.visit(
+            EventType.RENEWAL_OFFERED, Reason.OK, asked.visit, asked.point, actor=actor, ticket_id=offer_id
+        )
 
     def _is_settled(self, visit: Presentation) -> bool:
         """Tell whether this visit was decided about; the same face is until it has left or cooled down."""

@@ -39,6 +39,8 @@ from appliance.errors import ApplianceError, DoorError, StorageError
 from appliance.journal import Journal
 from appliance.operating import DoorVerbs
 from appliance.people.calibration import door_point, own_tail
+from appliance.people.consents import ConsentTexts
+from appliance.people.enrolment import CLI
 from appliance.people.gallery import Gallery
 from appliance.people.references import Standard
 from appliance.picture import kept_of, visitor
@@ -151,6 +153,7 @@ class Service:
             status=self._status,
             point=self._point,
             standard=standard,
+            texts=ConsentTexts(installation.consent_folder),
         )
         guided = GuidedDesk(
             self.gallery,
@@ -168,6 +171,7 @@ class Service:
             self.reception,
             impostors=standard.impostors,
             point=self._point,
+            renew=lambda offer_id: self._use_cases.renew(offer_id, CLI, "cli"),
             invitations=self._access.invitations,
             codes=_codes,
         )

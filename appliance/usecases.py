@@ -10,9 +10,10 @@ from appliance.contract import Role
 from appliance.door.lock import MAX_HOLD_S
 from appliance.door.protocol import Ruling
 from appliance.doorway import in_words
-from appliance.errors import DoorError, RefusedError
-from appliance.people.enrolment import enrol_seen
-from appliance.people.gallery import Consent
+from appliance.errors import DoorError, RefusedError, UsageError
+from appliance.people.consents import ConsentTexts
+from appliance.people.enrolment import enrol_again, enrol_seen
+from appliance.people.person import Consent
 from appliance.people.references import look_alike
 from appliance.records import Actor, ActorKind
 
@@ -42,6 +43,7 @@ class UseCases:
         status: Callable[[], dict[str, Any]],
         point: Callable[[], OperatingPoint],
         standard: Standard,
+        texts: ConsentTexts | None = None,
     ) -> None:
         self._reception = reception
         self._gallery = gallery
@@ -51,6 +53,7 @@ class UseCases:
         self._status = status
         self._point = point
         self._standard = standard
+        self._texts = texts or ConsentTexts()
 
     def carry_out(self, command: Command) -> dict[str, Any]:
         """Return the result of the command. Raises RefusedError, one line, where it had no effect."""
@@ -59,6 +62,8 @@ class UseCases:
                 return self._answer(command)
             case "person.add":
                 return self._enrol(command)
+            case "person.renew":
+                return self._renew(command)
             case "open" | "unlock" | "lock" | "release" | "lockdown":
                 return self._operate(command)
             case "status":
@@ -98,7 +103,7 @@ class UseCases:
     def _enrol(self, command: Command) -> dict[str, Any]:
         """Enrol the visitor of an approved ticket, with their consent."""
         name, given_by = _text(command, "name"), _text(command, "consent_by")
-        language = str(command.args.get("language", "en"))
+        consent = self._consent(command, given_by)
         ticket_id, standard = _text(command, "ticket_id"), self._standard_for(command)
         references = self._reception.offer(ticket_id)
         enrolled = enrol_seen(
@@ -106,7 +111,7 @@ class UseCases:
             self._journal,
             references,
             name,
-            consent=Consent(given_by, datetime.now(UTC), language),
+            consent=consent,
             standard=standard,
             actor=Actor(ActorKind.CLIENT, command.client_id),
             method="mqtt",
@@ -118,6 +123,41 @@ class UseCases:
             "references": enrolled.person.references,
             "look_alike": alike.person_id if alike is not None and alike.referred else "",
         }
+
+    def _consent(self, command: Command, given_by: str) -> Consent:
+        """Return the consent that a command records; to a text of ours where it names the version."""
+        language, version = str(command.args.get("language", "en")), command.args.get("consent_text", "")
+        try:
+            read = self._texts.read(language, str(version)) if version else None
+        except UsageError as fault:
+            raise RefusedError(str(fault)) from fault
+        return Consent(
+            given_by,
+            datetime.now(UTC),
+            language,
+            read.version if read is not None else "",
+            read.sha256 if read is not None else "",
+            recorded_by=command.client_id,
+        )
+
+    def _renew(self, command: Command) -> dict[str, Any]:
+        """Enrol somebody once more whom the door offered to."""
+        return self.renew(_text(command, "offer_id"), Actor(ActorKind.CLIENT, command.client_id), "mqtt")
+
+    def renew(self, offer_id: str, actor: Actor, method: str) -> dict[str, Any]:
+        """Take an offer: what was seen of a person becomes theirs. Raises RefusedError as `enrol_again`."""
+        offer = self._reception.renewal(offer_id)
+        count = enrol_again(
+            self._gallery,
+            self._journal,
+            offer.references,
+            offer.person_id,
+            standard=self._standard,
+            actor=actor,
+            method=method,
+        )
+        self._reception.renewed(offer_id)
+        return {"person_id": offer.person_id, "references": count}
 
     def _standard_for(self, command: Command) -> Standard:
         """Return what the enrolment must meet, less what an admin takes upon themself."""

@@ -112,7 +112,8 @@ class Stand:
             now=lambda: self.now_s,
         )
         self.access = access
-        clerk = Clerk(Journal(audit, (self.hear,)), lambda: self.now_s, of_recording=False)
+        self.audit, self.journal = audit, Journal(audit, (self.hear,))
+        clerk = Clerk(self.journal, lambda: self.now_s, of_recording=False)
         self.admission = Admission(self.settings, clerk, self.door, access, lambda: self.now_s)
         passes = PassDesk(self.key.public_key(), "ostiary", "front", self.book, self.ledger)
         factors = FactorDesk(self.gallery, self.book, passes, self.settings.access.factor_s, unix_now=NOON.timestamp)

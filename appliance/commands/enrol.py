@@ -17,6 +17,7 @@ _HERE = "appliance.commands"
         "invite": f"{_HERE}.enrol_invite:make",
         "invitations": f"{_HERE}.enrol_invite:list_invitations",
         "revoke": f"{_HERE}.enrol_invite:take_back",
+        "offers": f"{_HERE}.enrol_offers:offers",
         "consent-text": f"{_HERE}.enrol_camera:consent_text",
     },
 )

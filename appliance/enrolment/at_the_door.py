@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from appliance.enrolment.invitations import Invitation
-from appliance.enrolment.requests import Start, message_of, read_request
+from appliance.enrolment.requests import ListOffers, Start, TakeOffer, message_of, read_request
 from appliance.errors import RefusedError
 from appliance.local_socket import LocalSocket
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from appliance.enrolment.desk import GuidedDesk, Told
     from appliance.enrolment.invitations import InvitationDesk
+    from appliance.enrolment.requests import Request
     from appliance.local_socket import Caller
     from appliance.manifest import Impostors
     from appliance.pipeline import Step
@@ -42,10 +43,12 @@ class DoorEnrolment:
         *,
         impostors: Impostors | None,
         point: Callable[[], OperatingPoint],
+        renew: Callable[[str], dict[str, Any]],
         invitations: InvitationDesk,
         codes: Callable[[Step], tuple[str, ...]],
     ) -> None:
-        """Take what it works with; `codes` reads what QR codes in view say."""
+        """Take what it works with; `codes` reads what QR codes in view say, `renew` takes an offer of the reception."""
+        self._renew = renew
         self._desk = desk
         self._invitations = invitations
         self._codes = codes
@@ -99,13 +102,23 @@ class DoorEnrolment:
 
     def _carry_out(self, caller: Caller, packet: dict[str, Any]) -> None:
         try:
-            request = read_request(packet)
-            if isinstance(request, Start):
-                self._desk.begin(request.newcomer(), lambda told: self._tell(caller, told))
-                self._asker = caller
+            self._answer(caller, read_request(packet))
         except RefusedError as refusal:
             caller.say({"error": str(refusal)})
             caller.end()
+
+    def _answer(self, caller: Caller, request: Request) -> None:
+        match request:
+            case Start():
+                self._desk.begin(request.newcomer(), lambda told: self._tell(caller, told))
+                self._asker = caller
+            case ListOffers():
+                offers = [{"offer_id": one.offer_id, "person_id": one.person_id} for one in self._reception.renewals]
+                caller.say({"offers": offers})
+                caller.end()
+            case TakeOffer(offer_id=offer_id):
+                caller.say(self._renew(offer_id))
+                caller.end()
 
     def _begin(self, invitation: Invitation) -> None:
         def hear(told: Told) -> None:

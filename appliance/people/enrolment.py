@@ -13,8 +13,8 @@ from appliance.contract import EventType, is_identifier
 from appliance.errors import RefusedError
 from appliance.people.person import Consent, Person, Source
 from appliance.people.recorded import EventSink, recorded
-from appliance.people.references import Look, Standard, choose, rival_of
-from appliance.records import Actor, ActorKind, Event
+from appliance.people.references import Look, Standard, choose, choose_more, rival_of
+from appliance.records import Actor, ActorKind, Event, Grade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from appliance.people.gallery import Gallery
     from appliance.people.person import Receipt
     from appliance.people.protection import Protection
-    from appliance.records import Candidate, Embedding, Grade, Quality
+    from appliance.records import Candidate, Embedding, Quality
 
 CLI = Actor(ActorKind.OPERATOR, "cli")  # whoever may run commands on the device
 MAX_NAME = 200
@@ -190,6 +190,41 @@ def enrol_looks(
 
     person = recorded(gallery, audit, carry_out, say, "nobody was enrolled")
     return Enrolled(person, chosen.kept, chosen.dropped, rival_of(chosen.kept, known))
+
+
+def enrol_again(
+    gallery: Gallery,
+    audit: EventSink,
+    references: Sequence[tuple[Embedding, Grade]],
+    person_id: str,
+    *,
+    standard: Standard,
+    source: Source = Source.DOOR,
+    actor: Actor,
+    method: str,
+) -> int:
+    """Give somebody who is enrolled what the camera saw of one visit besides, and return how many references they have.
+
+    Only ever on somebody's word: nothing of what the door sees becomes a reference by itself. Raises RefusedError where
+    the views are not clearly theirs, poor, or nothing new, and where the consent was withdrawn; StorageError where
+    nothing was changed.
+    """
+    best = max((grade for _, grade in references), default=Grade.LOW)
+    seen = enumerate(references, start=1)
+    looks = [Look(f"view {number}", embedding, grade) for number, (embedding, grade) in seen if grade == best]
+    if not looks:
+        raise RefusedError("nothing was read of this visit; there is nothing to enrol")
+    first = looks[0].embedding
+    chosen = choose_more(looks, person_id, gallery.current(first.model_id, len(first.vector)), standard)
+
+    def say(count: int) -> Event:
+        added = f"person {person_id}, {len(chosen.kept)} references added, {count} in all"
+        return _event(EventType.UPDATED, actor, method, "; ".join((added, *chosen.accepted)))
+
+    def carry_out() -> int:
+        return gallery.add_references(person_id, [(look.embedding, look.grade) for look in chosen.kept], source=source)
+
+    return recorded(gallery, audit, carry_out, say, "nothing was added")
 
 
 def _placed(gallery: Gallery, added: Person, particulars: Particulars) -> Person:

@@ -10,7 +10,7 @@ import numpy as np
 
 from appliance.errors import ModelMismatchError, PhotoError, RefusedError
 from appliance.pipeline.embedding import ALIKE_COSINE
-from appliance.pipeline.matching import in_words, nearest_rival, operating_point
+from appliance.pipeline.matching import in_words, nearest_rival, operating_point, search
 from appliance.records import Grade
 
 if TYPE_CHECKING:
@@ -77,6 +77,35 @@ def choose(looks: Sequence[Look], known: GallerySnapshot, standard: Standard) ->
     accepted += _accepted_rival(looks, known, standard.impostors, standard)
     kept, dropped = _diverse(looks)
     return Chosen(kept, dropped, tuple(accepted))
+
+
+def choose_more(looks: Sequence[Look], person_id: str, known: GallerySnapshot, standard: Standard) -> Chosen:
+    """Return which views to add to what is enrolled of this person: theirs, clearly more alike to them than to anybody else.
+
+    A view that is enrolled already is dropped. Raises as `choose`, and RefusedError where the views are not clearly
+    theirs, or add nothing.
+    """
+    if standard.impostors is None:
+        raise RefusedError(f"how alike strangers look to {known.model_id} was never measured; nobody can be enrolled")
+    accepted = _accepted_quality(looks, standard)
+    _check_one_person(looks, standard.impostors)
+    new: list[Look] = []
+    dropped: list[tuple[str, str]] = []
+    for look in looks:
+        found = search(look.embedding, known)
+        own = max((one.similarity for one in found if one.person_id == person_id), default=-1.0)
+        other = max((one.similarity for one in found if one.person_id != person_id), default=-1.0)
+        alike = own >= standard.impostors.tail_start - BELOW_TAIL
+        if not (alike and own - other >= BELOW_TAIL):  # this way round, NaN is refused
+            raise RefusedError(f"{look.name} is not clearly of person {person_id}; erase and enrol them anew instead")
+        if own >= ALIKE_COSINE:
+            dropped.append((look.name, "shows what is enrolled already"))
+        else:
+            new.append(look)
+    if not new:
+        raise RefusedError(f"nothing of these views is new; person {person_id} stays as they are")
+    kept, twice = _diverse(new)
+    return Chosen(kept, (*dropped, *twice), tuple(accepted))
 
 
 def _accepted_quality(looks: Sequence[Look], standard: Standard) -> list[str]:
