@@ -68,9 +68,8 @@ def _add(to: Counter[str], outcome: Outcome) -> None:
 
 
 def _kills(count: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
-        command = [sys.executable, "-m", "tests.durability.kills", folder, str(count), "1"]
-        told = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    command = [sys.executable, "-m", "tests.durability.kills", str(count), "1"]
+    told = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
     report.name("kills lost or broke something", told["faults"])
     print(f"SIGKILL: {told['kills']} times, {told['acknowledged']} changes acknowledged; faults: {len(told['faults'])}")
     return {"kills": told["kills"], "killed_acknowledged": told["acknowledged"], "killed_faults": len(told["faults"])}

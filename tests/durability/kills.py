@@ -5,64 +5,72 @@ Prints one line of JSON: how many kills there were, how many changes had been ac
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pickle
 import random
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from tests.durability.work import Appliance, Work
+from tests.durability.cuts import SCRATCH
+from tests.durability.work import Appliance, Kept, Work
 
-if TYPE_CHECKING:
-    from tests.durability.work import Kept
-
-_LONGEST_S = 0.1  # from the first change of a run until it is killed
+_LONGEST_S = 0.05  # from the start of the work until it is killed
+_IN_ONE_PLACE = 20  # kills, after which the work begins anew: the longer the log, the longer it takes to say it all
 
 
-def main(folder: Path, count: int, seed: int) -> None:
-    """Kill a working appliance in the folder `count` times, and print what came of it."""
+class Said(NamedTuple):
+    """What an appliance said before it was killed."""
+
+    changes: int  # that it had acknowledged
+    kept: Kept
+
+
+def main(count: int, seed: int) -> None:
+    """Kill a working appliance `count` times, and print what came of it."""
     chance = random.Random(seed)  # noqa: S311 - moments, not a secret
     acknowledged, faults = 0, []
-    for number in range(count):
-        said = _until_killed(folder, chance.randrange(2**32), chance.uniform(0, _LONGEST_S))
-        acknowledged += len(said) - 1
-        with Appliance(folder) as appliance:
-            if why := _wrong(said[-1], appliance.kept()):
-                faults.append(f"kill {number}: {why}")
-            while len(appliance.gallery.people()) > 3:
-                appliance.gallery.remove(appliance.gallery.people()[0].person_id)
+    for start in range(0, count, _IN_ONE_PLACE):
+        with tempfile.TemporaryDirectory(dir=SCRATCH) as place:
+            folder = Path(place) / "state"
+            folder.mkdir()
+            for number in range(start, min(start + _IN_ONE_PLACE, count)):
+                said = _until_killed(folder, chance.randrange(2**32), chance.uniform(0, _LONGEST_S))
+                acknowledged += said.changes
+                with Appliance(folder) as appliance:
+                    if why := _wrong(said.kept, appliance.kept()):
+                        faults.append(f"kill {number}: {why}")
     sys.stdout.write(json.dumps({"kills": count, "acknowledged": acknowledged, "faults": faults}) + "\n")
 
 
-def _until_killed(folder: Path, seed: int, after_s: float) -> list[Kept]:
-    """Return what an appliance said at its start and after each change, until it was killed."""
+def _until_killed(folder: Path, seed: int, after_s: float) -> Said:
+    """Return what an appliance had said last when it was killed, so long after it had begun."""
+    said = folder.with_name("said")
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(reading)
-        with os.fdopen(writing, "wb", buffering=0) as out:
-            work = Work(seed)
-            with Appliance(folder) as appliance:
-                while True:
-                    pickle.dump(appliance.kept(), out)
-                    work.change(appliance)
+        work = Work(seed)
+        with Appliance(folder) as appliance:
+            for changes in itertools.count():
+                draft = said.with_suffix(".draft")
+                draft.write_bytes(pickle.dumps(Said(changes, appliance.kept())))
+                draft.replace(said)
+                if changes == 0:
+                    os.write(writing, b"ready")
+                work.change(appliance)
     os.close(writing)
-    said: list[Kept] = []
     with os.fdopen(reading, "rb") as told:
-        said.append(pickle.load(told))  # noqa: S301 - our own child's
+        told.read(5)
         time.sleep(after_s)
         os.kill(child, signal.SIGKILL)
-        while True:
-            try:
-                said.append(pickle.load(told))  # noqa: S301 - our own child's
-            except (EOFError, pickle.UnpicklingError):
-                break
     os.waitpid(child, 0)
-    return said
+    last: Said = pickle.loads(said.read_bytes())  # noqa: S301 - our own child's
+    return last
 
 
 def _wrong(said: Kept, found: Kept) -> str:
@@ -86,4 +94,4 @@ def _wrong(said: Kept, found: Kept) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -45,7 +45,7 @@ def test_nothing_is_written_at_idle() -> None:
 
 def test_copy_made_while_others_write_is_of_one_moment() -> None:
     """F12: a copy of the gallery that SQLite makes while people are enrolled in twos is whole, with no half a two."""
-    stop, seen = threading.Event(), set()
+    stop, seen = threading.Event(), set[int]()
     with tempfile.TemporaryDirectory(dir=SCRATCH) as place:
         folder = Path(place)
 
