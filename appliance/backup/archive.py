@@ -38,6 +38,7 @@ DATABASES: dict[str, Schema] = {
     "clients.db": CLIENTS,
     "audit.db": AUDIT,
 }
+SECRET = "backup"  # noqa: S105 - the name of the device's secret, not the secret
 _MAY_MISS = {"ledger.db", "clients.db"}  # where no reader has run yet, or nobody may send commands
 _OLDEST = {"gallery.db": 5}  # no older one was ever backed up: people were not sealed then
 COMMISSIONING = "commissioning.json"

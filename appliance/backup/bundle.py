@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from appliance.audit import canonical
-from appliance.backup import sealed
+from appliance.backup import archive, locks, sealed
 from appliance.backup.passphrase import key_of
 from appliance.backup.whole import new_file
 from appliance.errors import RefusedError
@@ -63,7 +63,9 @@ def write_bundle(
         {"person_id": one.person_id, "erased_at": one.erased_at.isoformat(), "key_hash": one.key_hash}
         for one in keyring.tombstones()
     ]
-    secrets = {name: _text(keyring.secret(name)) for name in keyring.status().secrets}
+    # What opens backups is made by the first of them, which may come after this bundle; the address goes along too.
+    names = {*keyring.status().secrets, archive.SECRET, locks.SECRET}
+    secrets = {name: _text(keyring.secret(name)) for name in sorted(names)}
     fields = {"people": {one: _text(own) for one, own in people.items()}, "secrets": secrets, "tombstones": stones}
     head = sealed.header("keys", device_id, lock, signer)
     with new_file(path) as file:

@@ -6,16 +6,13 @@ import base64
 import binascii
 import hashlib
 
-import argon2
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from appliance.backup import passphrase as passphrases
 from appliance.backup.sealed import Lock, new_salt
 from appliance.errors import RefusedError, UsageError
 
-MIN_PASSPHRASE = 12
 SECRET = "transfer"  # noqa: S105 - the name of the device's secret, not the secret
-# RFC 9106's second choice, for machines with little memory, with one lane: 0.2 s here.
-_TIME, _MEMORY_KIB, _LANES = 3, 64 * 1024, 1
 
 
 def address(secret: bytes) -> str:
@@ -38,19 +35,18 @@ def lock_for(device: str) -> tuple[Lock, bytes]:
 
 def lock_with(passphrase: str) -> tuple[Lock, bytes]:
     """Return a lock that the passphrase opens, and its key. Raises RefusedError for a short one."""
-    if len(passphrase) < MIN_PASSPHRASE:
-        raise RefusedError(f"the passphrase has {len(passphrase)} characters; at least {MIN_PASSPHRASE} are needed")
     lock = Lock(by="passphrase", salt=new_salt())
-    return lock, _stretched(passphrase, lock)
+    return lock, passphrases.key_of(passphrase, lock.salt)
 
 
 def key_of(lock: Lock, secret: bytes, passphrase: str) -> bytes:
     """Return the key of a file that is sealed for the device of this secret, or with this passphrase.
 
-    Whether it is the right one shows when the file is opened. Raises RefusedError for a lock of another kind.
+    Whether it is the right one shows when the file is opened. Raises RefusedError for a lock of another kind, or a
+    passphrase that no file has.
     """
     if lock.by == "passphrase":
-        return _stretched(passphrase, lock)
+        return passphrases.key_of(passphrase, lock.salt)
     private = _private(secret)
     try:
         theirs = bytes.fromhex(lock.ephemeral)
@@ -71,15 +67,3 @@ def _raw(public: X25519PublicKey) -> bytes:
 def _mixed(shared: bytes, ephemeral: bytes, recipient: bytes) -> bytes:
     """Return the key of one exchange, bound to both of its ends."""
     return hashlib.sha256(b"ostiary transfer\0" + shared + ephemeral + recipient).digest()
-
-
-def _stretched(passphrase: str, lock: Lock) -> bytes:
-    return argon2.low_level.hash_secret_raw(
-        passphrase.encode(),
-        bytes.fromhex(lock.salt),
-        time_cost=_TIME,
-        memory_cost=_MEMORY_KIB,
-        parallelism=_LANES,
-        hash_len=32,
-        type=argon2.Type.ID,
-    )

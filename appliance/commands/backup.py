@@ -39,7 +39,7 @@ def create(installation: Installation, file: Path) -> None:
 
     # Whoever was erased is gone before the copy is made, and a gallery of an older version is sealed.
     with installation.open_gallery() as gallery:
-        key = gallery.keyring.secret("backup")
+        key = gallery.keyring.secret(archive.SECRET)
     made = archive.create(installation, file.absolute(), key)
     _say(installation, EventType.BACKED_UP, f"{made.contents.people} people, SHA-256 {made.seal.file_hash}")
     _tell(made, "written and read back")
@@ -52,7 +52,10 @@ def verify(installation: Installation, file: Path) -> None:
     """Read every byte of FILE and check all of its databases; nothing is changed."""
     from appliance.backup import archive  # noqa: PLC0415  as above
 
-    _tell(archive.verify(file.absolute(), _secret(installation), installation.state), "whole and unaltered")
+    _tell(
+        archive.verify(file.absolute(), _secret(installation, archive.SECRET), installation.state),
+        "whole and unaltered",
+    )
 
 
 @backup.command()
@@ -64,12 +67,18 @@ def verify(installation: Installation, file: Path) -> None:
 @with_installation
 def restore(installation: Installation, file: Path, *, signer: str, whole: bool, without_keys: bool, yes: bool) -> None:
     """Put what FILE holds in the place of what is here; no reader may run. Who was erased since stays erased."""
+    from appliance.backup import archive  # noqa: PLC0415  as above
     from appliance.backup.restore import restore as put_back  # noqa: PLC0415  as above
 
     if not yes:
         click.confirm(f"Replace the people of {installation.state} with those of {file}?", abort=True)
     done = put_back(
-        installation, file.absolute(), _secret(installation), signer=signer, whole=whole, without_keys=without_keys
+        installation,
+        file.absolute(),
+        _secret(installation, archive.SECRET),
+        signer=signer,
+        whole=whole,
+        without_keys=without_keys,
     )
     with installation.open_gallery() as gallery:  # buries who was erased since
         people = gallery.size()
@@ -188,7 +197,7 @@ def _tell(made: Backup, state: str) -> None:
     click.echo(f"SHA-256 {made.seal.file_hash}")
 
 
-def _secret(installation: Installation, name: str = "backup") -> bytes:
+def _secret(installation: Installation, name: str) -> bytes:
     with Keyring.beside(installation.gallery_file) as keyring:
         return keyring.secret(name)
 

@@ -15,7 +15,8 @@ import pytest
 from appliance.access.pin import hash_pin
 from appliance.access.subject import FactorPolicy, Status
 from appliance.audit import AuditLog
-from appliance.backup.locks import MIN_PASSPHRASE, address, key_of, lock_for, lock_with
+from appliance.backup.locks import address, key_of, lock_for, lock_with
+from appliance.backup.passphrase import SHORTEST
 from appliance.backup.templates import MAX_LINE_BYTES, Arrival, Arrived, Heading, leaving
 from appliance.contract import EventType
 from appliance.errors import RefusedError, UsageError
@@ -269,7 +270,7 @@ def test_only_the_named_device_has_the_key() -> None:
 
 def test_a_passphrase_is_long_enough_and_salted() -> None:
     """A short passphrase is refused; the same one gives every file a key of its own."""
-    with pytest.raises(RefusedError, match=f"at least {MIN_PASSPHRASE}"):
+    with pytest.raises(RefusedError, match=f"at least {SHORTEST}"):
         lock_with("short")
     (lock, key), (_, again) = (lock_with("correct horse battery") for _ in range(2))
     assert key_of(lock, bytes(32), "correct horse battery") == key

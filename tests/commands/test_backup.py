@@ -163,3 +163,32 @@ def test_for_whom_must_be_said(installation: Installation, tmp_path: Path) -> No
     assert ostiary(installation, "templates", str(file), "--to", "x")[0] == 2
     assert ostiary(installation, "templates", str(file), "--to", address, "--group", "crew")[0] == 1
     assert not file.exists()
+
+
+def test_the_day_on_which_the_device_is_lost(installation: Installation, tmp_path: Path) -> None:
+    """F12 C11: the key bundle and a backup bring everybody back on another device; either of them alone, nobody.
+
+    Who was erased after the bundle was made is erased here too, as far as the backup is newer than the erasure.
+    """
+    bundle, file, typed = str(tmp_path / "bundle"), str(tmp_path / "backup"), "correct horse battery\n"
+    places = ["--state", str(installation.state)]
+    assert CliRunner().invoke(root, ["keys", "export", bundle, "--stdin", *places], input=typed).exit_code == 0
+    with Gallery(installation.gallery_file) as gallery:
+        gallery.remove(gallery.find("Ada")[0].person_id)
+        before = gallery.snapshot("m", 8).matrix
+    said = ostiary(installation, "create", file)[1]
+    signer = said.partition("signed by the key ")[2].partition("\n")[0]
+    new = open_installation(None, tmp_path / "new")
+    code, said = ostiary(new, "restore", file, "--yes", "--signer", signer)
+    assert (code, "sealed for somebody else" in said) == (1, True)
+    new = open_installation(None, tmp_path / "other")
+    places = ["--state", str(new.state)]
+    assert CliRunner().invoke(root, ["keys", "import", bundle, "--stdin", *places], input=typed).exit_code == 0
+    code, said = ostiary(new, "restore", file, "--yes")
+    assert (code, "signed by another device" in said) == (1, True)
+    code, said = ostiary(new, "restore", file, "--yes", "--signer", signer)
+    assert code == 0
+    with Gallery(new.gallery_file) as gallery:
+        assert [person.name for person in gallery.people()] == ["Bea"]
+        assert gallery.search("bea", 5)[0].name == "Bea"
+        assert np.array_equal(gallery.snapshot("m", 8).matrix, before)
