@@ -287,7 +287,10 @@ class Service:
 
     def _doubt(self, best: Candidate) -> str:
         """Return "" unless a higher threshold was set for this person than the door's, and is not reached."""
-        subject = self.gallery.subject(best.person_id)
+        try:
+            subject = self.gallery.subject(best.person_id)
+        except StorageError:  # the rules of access refuse them, and say so in the log
+            return ""
         if subject is None or subject.max_fpir is None:
             return ""
         recognition = self.settings.recognition

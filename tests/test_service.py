@@ -77,6 +77,16 @@ def test_threshold_of_one_persons_own_is_kept(installation: Installation, reader
     assert kinds(events)[0] == (EventType.APPROVAL_REQUESTED, Reason.SECOND_FACTOR_REQUIRED)
 
 
+def test_person_whose_rights_were_edited_is_refused_and_written_down(
+    installation: Installation, reader: PhotoReader
+) -> None:
+    """F6, J8: a row that was altered opens nothing, and the log says who was kept out and why."""
+    ada = enrol(installation, reader, "astronaut")
+    with contextlib.closing(sqlite3.connect(installation.gallery_file, isolation_level=None)) as db:
+        db.execute("UPDATE person SET always = 1 WHERE person_id = ?", [ada])
+    assert kinds(play(installation, Visit(for_s=5))) == [(EventType.ACCESS_DENIED, Reason.DEGRADED_MODE)]
+
+
 def enrol_look_alikes(installation: Installation, reader: PhotoReader) -> None:
     """Enrol a portrait, and somebody made up whose template is within the margin of it."""
     embedding, _ = reader.read(read_photo(FACES / "astronaut.png"), "astronaut")
