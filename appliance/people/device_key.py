@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.errors import StorageError
+from appliance.storage import sync_folder
 
 CREDENTIAL = "ostiary.gallery-key"  # LoadCredentialEncrypted= in the reader's unit names it
 KEY_BYTES = 32
@@ -67,14 +68,14 @@ class KeyStore:
         waiting = self._read(self._next)
         if waiting is not None and waiting.key_id == key_id:
             self._next.replace(self.file)
-            _sync(self.file.parent)
+            sync_folder(self.file.parent)
 
     def retire(self, key_id: str) -> None:
         """Destroy the file's key where it is not the one of this id."""
         kept = self._read(self.file)
         if kept is not None and kept.key_id != key_id:
             _overwrite(self.file)
-            _sync(self.file.parent)
+            sync_folder(self.file.parent)
 
     def _all(self) -> list[DeviceKey]:
         return [one for one in (self._credential(), self._read(self.file), self._read(self._next)) if one is not None]
@@ -115,7 +116,7 @@ class KeyStore:
             with suppress(FileExistsError):
                 os.link(draft, path)
             draft.unlink()
-            _sync(path.parent)
+            sync_folder(path.parent)
         except OSError as fault:
             raise StorageError(f"device key {path} cannot be written: {fault.strerror}") from fault
         made = self._read(path)
@@ -137,11 +138,3 @@ def _overwrite(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     path.unlink()
-
-
-def _sync(folder: Path) -> None:
-    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(at)
-    finally:
-        os.close(at)
