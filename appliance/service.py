@@ -243,7 +243,7 @@ class Service:
         return True
 
     def _see(self, step: Step, frame: Frame) -> None:
-        if self._enrolment.busy or self._enrolment.look(step):
+        if self._enrolment.busy or self._enrolment.look(step, frame.captured_at_s):
             self._unfinished = None
             self._enrolment.see(step, frame.captured_at_s)
             return

@@ -14,7 +14,7 @@ from appliance.drivers.camera import open_camera
 from appliance.drivers.photo import encode_jpeg
 from appliance.enrolment.desk import GuidedDesk
 from appliance.enrolment.requests import message_of
-from appliance.errors import CameraError, HardwareError, UsageError
+from appliance.errors import CameraError, UsageError
 from appliance.lone import only_one
 from appliance.people.calibration import door_point, own_tail
 from appliance.people.gallery import Gallery
@@ -45,7 +45,10 @@ def enrol_alone(installation: Installation, newcomer: Newcomer, hear: Callable[[
     """
     settings = installation.settings
     with contextlib.ExitStack() as opening:
-        opening.enter_context(_camera_alone(installation))
+        silent = (
+            f"another reader is running on {installation.state}, and does not answer on {installation.reader_socket}"
+        )
+        opening.enter_context(only_one(installation.state / "reader.lock", silent))
         capture = opening.enter_context(_captured(installation))
         gallery = opening.enter_context(Gallery(installation.gallery_file))
         device = settings.device
@@ -86,16 +89,6 @@ def enrol_alone(installation: Installation, newcomer: Newcomer, hear: Callable[[
             elif fault := capture.fault():
                 raise CameraError(fault)
             desk.tick()
-
-
-@contextlib.contextmanager
-def _camera_alone(installation: Installation) -> Iterator[None]:
-    with contextlib.ExitStack() as closing:
-        try:
-            closing.enter_context(only_one(installation.state / "reader.lock"))
-        except HardwareError as fault:
-            raise HardwareError(f"{fault}, and this one does not answer on {installation.reader_socket}") from fault
-        yield
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ class DoorEnrolment:
         self._codes = codes
         self._awaited_s = -math.inf  # when the book was last looked at
         self._awaited = False
-        self._looked_s = -math.inf  # when codes were last looked for
+        self._looked_s = -math.inf  # the frames' time at which codes were last looked for
         self._reception = reception
         self._impostors = impostors
         self._point = point
@@ -71,12 +71,11 @@ class DoorEnrolment:
         self._desk.see(step, at_s)
         self._reception.set_aside(step.presentation, self._desk.hint)
 
-    def look(self, step: Step) -> bool:
+    def look(self, step: Step, at_s: float) -> bool:
         """Look for an invitation in the hands of whoever stands there; tell whether one has begun an enrolment."""
-        now_s = time.monotonic()
-        if not self._awaited or step.presentation is None or now_s < self._looked_s + CODES_EVERY_S:
+        if not self._awaited or step.presentation is None or at_s < self._looked_s + CODES_EVERY_S:
             return False
-        self._looked_s = now_s
+        self._looked_s = at_s
         for text in self._codes(step):
             taken = self._invitations.take(text, time.time())
             if isinstance(taken, Invitation):

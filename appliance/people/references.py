@@ -80,7 +80,7 @@ def choose(looks: Sequence[Look], known: GallerySnapshot, standard: Standard) ->
 
 
 def choose_more(looks: Sequence[Look], person_id: str, known: GallerySnapshot, standard: Standard) -> Chosen:
-    """Return which views to add to what is enrolled of this person: theirs, clearly more alike to them than to anybody else.
+    """Return which views to add to what is enrolled of this person: clearly theirs, and nobody else's.
 
     A view that is enrolled already is dropped. Raises as `choose`, and RefusedError where the views are not clearly
     theirs, or add nothing.

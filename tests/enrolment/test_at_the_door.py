@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from appliance.commands.options import Installation
-from appliance.config import LivenessSettings, Settings
+from appliance.config import CameraSettings, LivenessSettings, Settings
 from appliance.contract import EventType, Reason
 from appliance.door.child import simulated_controller
 from appliance.drivers.photo import decode_photo
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from appliance.pipeline import Step
     from appliance.records import AuditEvent, Event, Frame, OperatingPoint
 
-FACE_ONLY = Settings(liveness=LivenessSettings(commissioned="skipped"))
+FACE_ONLY = Settings(camera=CameraSettings(frame_rate=10), liveness=LivenessSettings(commissioned="skipped"))
 CONSENT = Consent("Ada", datetime(2026, 3, 1, tzinfo=UTC), "en", "1", "ab" * 32, photos=True, recorded_by="root")
 ADA = Newcomer("Ada", CONSENT, Particulars("E17", tags=frozenset({"floor2"}), groups=frozenset({"staff"})))
 
@@ -92,7 +92,7 @@ def levels(installation: Installation) -> list[int]:
 
 def test_a_person_is_enrolled_at_the_door_and_let_in_only_the_next_time(installation: Installation) -> None:
     """B14: who is enrolled at the door is not let in by that visit, and is known when they return."""
-    played = play(installation, Visit(face="official", for_s=9.5, poses=True), Visit(face="official", for_s=3.5))
+    played = play(installation, Visit(face="official", for_s=9.6, poses=True), Visit(face="official", for_s=2.5))
     assert played.kinds() == [(EventType.ENROLLED, None), (EventType.ACCESS_GRANTED, Reason.OK)]
     assert levels(installation) == [0, 1, 0]
     last = played.said[-1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.contract import Hint
@@ -216,6 +216,7 @@ def fit(one: Glimpse) -> bool:
     return sound and one.grade is Grade.HIGH and one.life is Life.LIVE
 
 
+@settings(max_examples=50)
 @given(glimpses())
 def test_whatever_is_shown_only_one_living_person_is_enrolled(shown: list[Glimpse]) -> None:
     """B14: each view of a session comes from a fit frame of one visit and one face; each pose once, straight first."""
@@ -241,6 +242,7 @@ def test_whatever_is_shown_only_one_living_person_is_enrolled(shown: list[Glimps
             assert len(session.views) >= LEAST_VIEWS
 
 
+@settings(max_examples=50)
 @given(glimpses(), st.floats(min_value=LIMIT_S, allow_infinity=False))
 def test_every_session_ends(shown: list[Glimpse], later_s: float) -> None:
     """Whatever was shown, the first frame at or after the limit ends it."""
