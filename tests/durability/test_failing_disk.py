@@ -48,29 +48,43 @@ def refused(change: Callable[[Appliance], None], appliance: Appliance) -> str:
     return ""
 
 
-def trials(disk: Disk, fault: Callable[[int], Fails]) -> int:
-    """Let each request of some changes fail in turn, and return how many did.
+def started(disk: Disk) -> str:
+    """Return in what words a start was refused; "" where it was made."""
+    try:
+        with Appliance(disk.folder):
+            disk.fault = no_fault
+    except StorageError as met:
+        return str(met)
+    return ""
+
+
+def trials(disk: Disk, fault: Callable[[int], Fails], step: int) -> int:
+    """Let each request of some changes fail in turn, or each of so many, and return how many did.
 
     Every change is refused in one line and leaves everything as it was, or is acknowledged and there.
     """
     work, met = Work(9), 0
     with Appliance(disk.folder) as appliance:
         work.change_all(appliance)
+        kept = appliance.kept()
         for change in (work.enrol, work.happen, work.erase, work.day):
-            for number in itertools.count(1):
-                while len(appliance.gallery.people()) > 3:
-                    work.erase(appliance)
-                before, disk.fault = appliance.kept(), (fails := fault(number))
+            for number in itertools.count(1, step):
+                disk.fault = fails = fault(number)
                 why = refused(change, appliance)
                 disk.fault = no_fault
                 assert "\n" not in why
                 if appliance.gallery.keyring.unsettled():  # nor could a key be taken back, or destroyed for good
                     work.enrol(appliance)
                     after = appliance.kept()
-                    gone = {one.person_id for one, *_ in set(before.gallery.people) - set(after.gallery.people)}
+                    gone = {one.person_id for one, *_ in set(kept.gallery.people) - set(after.gallery.people)}
                     assert gone <= {one.person_id for one in after.gallery.erased}
+                    kept = after
                 elif why:
-                    assert appliance.kept() == before
+                    assert appliance.kept() == kept
+                else:
+                    while len(appliance.gallery.people()) > 3:
+                        work.erase(appliance)
+                    kept = appliance.kept()
                 if fails.left > 0:
                     break
                 met += 1
@@ -82,15 +96,15 @@ def trials(disk: Disk, fault: Callable[[int], Fails]) -> int:
 
 
 @pytest.mark.parametrize(
-    ("verbs", "code", "until_healed"),
+    ("verbs", "code", "until_healed", "step"),
     [
-        pytest.param(("xWrite",), apsw.SQLITE_FULL, True, id="F3 full"),
-        pytest.param(WRITES, apsw.SQLITE_IOERR_WRITE, False, id="F4 writes"),
-        pytest.param(("xRead",), apsw.SQLITE_IOERR_READ, False, id="F4 reads"),
-        pytest.param((*WRITES, "xOpen"), apsw.SQLITE_READONLY, True, id="F5 read-only"),
+        pytest.param(("xWrite",), apsw.SQLITE_FULL, True, 1, id="F3 full"),
+        pytest.param(WRITES, apsw.SQLITE_IOERR_WRITE, False, 1, id="F4 writes"),
+        pytest.param(("xRead",), apsw.SQLITE_IOERR_READ, False, 1, id="F4 reads"),
+        pytest.param((*WRITES, "xOpen"), apsw.SQLITE_READONLY, True, 4, id="F5 read-only"),
     ],
 )
-def test_each_request_that_fails(verbs: tuple[str, ...], code: int, *, until_healed: bool) -> None:
+def test_each_request_that_fails(verbs: tuple[str, ...], code: int, step: int, *, until_healed: bool) -> None:
     """F3, F4, F5: whichever request fails, once or from then on, nothing is half done and nothing false is said.
 
     Once the disk is well again everything goes on, and the next start finds it.
@@ -98,5 +112,26 @@ def test_each_request_that_fails(verbs: tuple[str, ...], code: int, *, until_hea
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         disk = Disk(Path(folder))
         with disk.mounted():
-            met = trials(disk, lambda number: Fails(verbs, number, code, until_healed=until_healed))
+            met = trials(disk, lambda number: Fails(verbs, number, code, until_healed=until_healed), step)
+    assert met > 10
+
+
+def test_start_on_a_failing_disk() -> None:
+    """F4: whichever read or write of a start fails, the start is refused in one line or made; the next one has all."""
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        disk, met = Disk(Path(folder)), 0
+        with disk.mounted():
+            with Appliance(disk.folder) as appliance:
+                Work(9).change_all(appliance)
+                kept = appliance.kept()
+            for number in itertools.count(1):
+                disk.fault = fails = Fails((*WRITES, "xRead", "xOpen"), number, apsw.SQLITE_IOERR, until_healed=False)
+                why = started(disk)
+                disk.fault = no_fault
+                assert "\n" not in why
+                with Appliance(disk.folder) as appliance:
+                    assert appliance.kept() == kept
+                if fails.left > 0:
+                    break
+                met += 1
     assert met > 10
