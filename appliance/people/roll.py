@@ -107,7 +107,12 @@ class Roll:
     def _with(self, page: _Page, rows: Sequence[StoredReference]) -> _Page:
         old = page.snapshot
         new, findings = judge(rows, self.model_id, self._dimension, old.revision)
-        _tell(findings)
+        _tell(finding for finding in findings if finding.quarantined)
+        if foreign := sum(
+            not finding.quarantined for finding in findings
+        ):  # in one line: there may be one of everybody
+            models = ", ".join(sorted({row.model_id for row in rows} - {self.model_id}))
+            _log.warning("%d references are of %s, which is not in use; enrol these people again", foreign, models)
         by_id = {row.reference_id: row.vector for row in rows}
         prints = np.array([hash(by_id[one]) for one in new.reference_ids], np.int64)
         grown = _changed(old, np.ones(old.size, np.bool_), new)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from appliance.audit import AuditLog
 from appliance.backup.archive import DATABASES
 from appliance.contract import EventType
+from appliance.enrolment.book import ENROLMENT
 from appliance.people.gallery import Gallery
 from appliance.people.keyring import KEYS
 from appliance.people.migrations import GALLERY
@@ -63,7 +64,12 @@ PURPOSES = {
     },
     "audit.db": {"entry": "what happened, people by their random ids alone; never shortened: a chain would break"},
     "clients.db": {"client": "who may send commands: id, role, public key"},
+    "enrolment.db": {
+        "invitation": "open invitations, with what they say sealed",
+        "item": "keyed hashes of what was enrolled in bulk, so that it can be taken up again",
+    },
 }
+_DATABASES = {**DATABASES, "keys.db": KEYS, "enrolment.db": ENROLMENT}
 # What else may lie in the state folder.
 FILES = {
     "gallery.key": "the device key, which opens all of it; readable by its owner alone",
@@ -75,7 +81,7 @@ FILES = {
     "reader.sock": "the reader's socket",
     "models": "models that were added",
     "restored": "settings of a backup, to be compared",
-    "enrolment.db": "open invitations, and what was enrolled in bulk",
+    "upgrade.json": "which embedder is coming, while an upgrade is going on",
     "simulated-door": "a simulated lock",
 }
 UNKNOWN = "unknown to this version: look at it"
@@ -204,7 +210,7 @@ def _count(db: Database, query: str) -> int:
 
 
 def _tables(state: Path) -> Iterator[Holding]:
-    for name, schema in {**DATABASES, "keys.db": KEYS}.items():
+    for name, schema in _DATABASES.items():
         path = state / name
         if not path.exists():
             continue
@@ -215,7 +221,7 @@ def _tables(state: Path) -> Iterator[Holding]:
 
 
 def _files(state: Path) -> Iterator[Holding]:
-    known = {**FILES, **dict.fromkeys((*DATABASES, "keys.db"), "a database: see its tables")}
+    known = {**FILES, **dict.fromkeys(_DATABASES, "a database: see its tables")}
     for path in sorted(state.iterdir()):
         if not path.name.endswith(_PASSING):
             files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]

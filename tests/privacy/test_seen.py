@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 from appliance.access.schedule import Moment
 from appliance.contract import Reason
 from appliance.records import Deny
-from tests.stand import NOON, Stand, standing
+from tests.stand import BEA, NOON, Stand, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,23 @@ def test_who_is_let_in_was_seen_today(stand: Stand) -> None:
     stand.now_s += 100
     stand.see(stand.grant("ada"), "v4")
     assert last_seen(stand)["Ada"] == NOON.date() + timedelta(days=2)
+
+
+def test_who_comes_along_was_seen_too(stand: Stand, tmp_path: Path) -> None:
+    """Where two must come, both were let in on that day."""
+    (tmp_path / "access.toml").write_text(
+        'time_zone = "UTC"\n[groups.pairs]\ndoors = ["front"]\ntwo_person = "pairs"\n'
+    )
+    stand.access.tend()
+    for person_id in stand.ids.values():
+        subject = stand.gallery.subject(person_id)
+        assert subject is not None
+        stand.gallery.set_access(replace(subject, groups=frozenset({"pairs"})))
+    stand.see(stand.grant("ada"))
+    assert last_seen(stand) == {"Ada": None, "Bea": None}
+    stand.now_s += 5
+    stand.see(stand.grant("bea"), "v2", BEA)
+    assert last_seen(stand) == {"Ada": NOON.date(), "Bea": NOON.date()}
 
 
 def test_a_door_that_did_not_open_let_nobody_in(stand: Stand) -> None:
