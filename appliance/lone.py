@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def only_one(path: Path) -> Iterator[None]:
+def only_one(path: Path, held: str = "") -> Iterator[None]:
     """Hold the lock file while the block runs; the kernel lets it go when the process dies.
 
-    Raises HardwareError with one line where another process holds it.
+    Raises HardwareError with one line where another process holds it: `held`, or that a reader is running there.
     """
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -28,7 +28,7 @@ def only_one(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as fault:
-            raise HardwareError(f"another reader is running on {path.parent}; only one may") from fault
+            raise HardwareError(held or f"another reader is running on {path.parent}; only one may") from fault
         yield
     finally:
         os.close(file)

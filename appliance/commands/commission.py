@@ -19,13 +19,13 @@ from appliance.commissioning.report import page
 from appliance.commissioning.session import carry_out
 from appliance.commissioning.sources import AtTheCamera, Recordings, SimulatedVisits
 from appliance.commissioning.trials import BONA_FIDE, Outcome, Trial, TrialReader
-from appliance.errors import HardwareError, RefusedError, UsageError
+from appliance.errors import RefusedError, UsageError
 from appliance.lone import only_one
 from appliance.pipeline.reading import ModelStages
 from appliance.rates import upper_bound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from appliance.commissioning.sources import Source
 
@@ -69,7 +69,9 @@ def spoof(
     console = Console(highlight=False, soft_wrap=True)
     with contextlib.ExitStack() as closing:
         if folder is None:
-            closing.enter_context(_camera_alone(installation))
+            where = installation.state
+            busy = f"another reader is running on {where}: stop it first, commissioning needs the camera alone"
+            closing.enter_context(only_one(installation.state / "reader.lock", busy))
         settings = installation.settings
         stages = ModelStages(settings, installation.models_folder)
         reader = TrialReader(settings, stages, stages.embedder.model_id, stages.embedder.dimension)
@@ -127,16 +129,6 @@ def result_file(installation: Installation) -> Path:
 
 def _is_try_out(installation: Installation) -> bool:
     return installation.settings.camera.source == RECORDINGS
-
-
-@contextlib.contextmanager
-def _camera_alone(installation: Installation) -> Iterator[None]:
-    with contextlib.ExitStack() as closing:
-        try:
-            closing.enter_context(only_one(installation.state / "reader.lock"))
-        except HardwareError as fault:
-            raise HardwareError(f"{fault}: stop it first, commissioning needs the camera alone") from fault
-        yield
 
 
 class _Guide:

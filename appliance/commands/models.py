@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ from appliance.audit import AuditLog
 from appliance.commands.options import Installation, with_installation
 from appliance.commands.upgrade import upgrade
 from appliance.contract import EventType
-from appliance.errors import HardwareError
 from appliance.lone import only_one
 from appliance.people.enrolment import CLI
 from appliance.records import Event
@@ -26,6 +24,9 @@ if TYPE_CHECKING:
     from appliance.model_store import AddedRole
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+_CHANGING = "another ostiary models command is changing the models; wait for it"
 
 
 @click.group()
@@ -48,7 +49,7 @@ def add(installation: Installation, file: Path, role: AddedRole, description: Pa
     """
     from appliance import model_store  # noqa: PLC0415  listing models must not load the runtime
 
-    with _changing(installation):
+    with only_one(installation.state / "models.lock", _CHANGING):
         entry, recorded = model_store.add(file, role, description, installation.settings, installation.models_folder)
         _say(installation, f"{role} model {entry.model_id} added, SHA-256 {entry.sha256}")
     click.echo(f"added {entry.model_id}, {entry.licence}, {entry.file}")
@@ -76,7 +77,7 @@ def remove(installation: Installation, model_id: str) -> None:
     """Take out a model that was added; not while the configuration names it."""
     from appliance import model_store  # noqa: PLC0415  listing models must not load the runtime
 
-    with _changing(installation):
+    with only_one(installation.state / "models.lock", _CHANGING):
         entry = model_store.remove(model_id, installation.settings, installation.models_folder)
         _say(installation, f"{entry.role} model {entry.model_id} removed, SHA-256 {entry.sha256}")
     click.echo(f"removed {model_id}")
@@ -93,16 +94,6 @@ def _next_steps(entry: ModelEntry, added: Path) -> Iterator[str]:
             "nobody is matched by it yet: there is no threshold until it is measured how alike different people look "
             f"to it: scripts/bench impostors FOLDER --added {added} --embedder {entry.model_id} --write"
         )
-
-
-@contextlib.contextmanager
-def _changing(installation: Installation) -> Iterator[None]:
-    with contextlib.ExitStack() as closing:
-        try:
-            closing.enter_context(only_one(installation.state / "models.lock"))
-        except HardwareError as fault:
-            raise HardwareError("another ostiary models command is changing the models; wait for it") from fault
-        yield
 
 
 def _say(installation: Installation, detail: str) -> None:
