@@ -80,7 +80,7 @@ def test_without_rules_nobody_is_due(facts: Facts) -> None:
 
 
 @given(facts=SOMEBODY, rules=ANY_RULES, days=st.integers(0, 5000))
-@trials(max_examples=200, deadline=None)
+@trials(max_examples=100, deadline=None)
 def test_coming_in_never_hastens_the_end(facts: Facts, rules: Rules, days: int) -> None:
     """Somebody who is seen, and again later, is kept at least as long under the rule of those who are not."""
     rules = replace(rules, never_seen_days=rules.unseen_days)
@@ -91,7 +91,7 @@ def test_coming_in_never_hastens_the_end(facts: Facts, rules: Rules, days: int) 
 
 
 @given(facts=SOMEBODY, rules=ANY_RULES, name=st.sampled_from([one.name for one in fields(Rules)]), days=st.integers(1))
-@trials(max_examples=200, deadline=None)
+@trials(max_examples=100, deadline=None)
 def test_a_longer_time_never_ends_earlier(facts: Facts, rules: Rules, name: str, days: int) -> None:
     """Raising one rule never brings anybody's day nearer, and taking it away does not either."""
     now = due(facts, rules)
@@ -103,7 +103,7 @@ def test_a_longer_time_never_ends_earlier(facts: Facts, rules: Rules, name: str,
 
 
 @given(facts=SOMEBODY, rules=ANY_RULES)
-@trials(max_examples=200, deadline=None)
+@trials(max_examples=100, deadline=None)
 def test_nobody_is_due_before_they_came(facts: Facts, rules: Rules) -> None:
     """A day of erasure lies a rule's length after something that happened: never before all that is known."""
     found = due(facts, rules)
