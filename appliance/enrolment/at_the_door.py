@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.enrolment.invitations import Invitation
 from appliance.enrolment.requests import ListOffers, Start, TakeOffer, message_of, read_request
-from appliance.errors import RefusedError
+from appliance.errors import ApplianceError, RefusedError
 from appliance.local_socket import LocalSocket
 
 if TYPE_CHECKING:
@@ -102,9 +102,11 @@ class DoorEnrolment:
     def _carry_out(self, caller: Caller, packet: dict[str, Any]) -> None:
         try:
             self._answer(caller, read_request(packet))
-        except RefusedError as refusal:
-            caller.say({"error": str(refusal)})
+        except ApplianceError as fault:
+            caller.say({"error": str(fault)})
             caller.end()
+            if not isinstance(fault, RefusedError):
+                raise
 
     def _answer(self, caller: Caller, request: Request) -> None:
         match request:

@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from appliance.cli import root
+from appliance.drivers.photo import decode_photo
+from appliance.drivers.scene import FACES
 from appliance.lone import only_one
 from appliance.people.consents import ConsentTexts
 from appliance.people.gallery import Gallery
@@ -85,3 +87,21 @@ def test_camera_that_is_taken_or_a_recording_is_one_line(tmp_path: Path) -> None
     code, said = run(tmp_path, "camera", "Ada", "--agreed")
     assert code == 2
     assert "is a recording; people are enrolled at a camera" in said
+
+
+def test_photos_are_kept_where_that_was_agreed(tmp_path: Path) -> None:
+    """J5: `person add` records which text was agreed to, and keeps a bounded picture only with --keep-photos."""
+    state = tmp_path / "state"
+    for face, options in (("astronaut", ["--keep-photos", "--consent-text", "1"]), ("official", [])):
+        given = ["--consent-by", face, "--group", "staff", "--external-id", face, "--language", "fr", *options]
+        photo = ["--photo", str(FACES / f"{face}.png")]
+        result = CliRunner().invoke(root, ["person", "add", face, *photo, *given, "--state", str(state)])
+        assert result.exit_code == 0, result.output
+    with Gallery(state / "gallery.db") as gallery:
+        for face, count, version in (("astronaut", 1, "1"), ("official", 0, "")):
+            (one,) = gallery.find(face)
+            details, photos = gallery.details(one.person_id), gallery.photos(one.person_id)
+            assert (one.external_id, one.groups) == (face, ("staff",))
+            assert (details.consent.language, details.consent.text_version) == ("fr", version)
+            assert len(photos) == count
+            assert all(max(decode_photo(kept, "kept").shape) <= 480 for kept in photos)
