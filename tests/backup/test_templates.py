@@ -227,9 +227,10 @@ def test_lines_that_are_none(doors: tuple[Device, Device]) -> None:
     """E5: a line with a wrong, missing or unknown field ends the import in one line; who came before stays."""
     front, back = doors
     heading, ada, bea = sent(front, enrol(front, "Ada", 1), enrol(front, "Bea", 2))
-    for change in (
+    changes: tuple[dict[str, object], ...] = (
         {"person_id": "../x"}, {"references": []}, {"name": 5}, {"extra": 1}, {"name": "x" * 201}, {"consent": {}},
-    ):  # fmt: skip
+    )  # fmt: skip
+    for change in changes:
         with pytest.raises(RefusedError, match="no list of templates") as fault:
             back.take([heading, ada, json.dumps(json.loads(bea) | change).encode() + b"\n"])
         assert "\n" not in str(fault.value)
