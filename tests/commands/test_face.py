@@ -97,11 +97,9 @@ def test_two_photos_are_verified(installation: Installation, photos: Path) -> No
     assert code == 0
     assert "the same person; a stranger comes this near" in same
     assert "0." not in same
-    _, other = ostiary(installation, "face", "verify", str(photos / "a.png"), str(photos / "b.png"))
-    assert "not the same person, as far as can be told" in other
-    (told,) = said(installation, "verify", str(photos / "b.png"), str(photos / "b2.jpg"))
-    assert told["identical"]
-    assert told["similarity"] > told["threshold"]
+    (told,) = said(installation, "verify", str(photos / "a.png"), str(photos / "b.png"))
+    assert not told["identical"]
+    assert told["similarity"] < told["threshold"]
 
 
 def test_photo_is_verified_against_a_person(installation: Installation, photos: Path) -> None:
@@ -132,10 +130,9 @@ def test_similar_faces_are_found(installation: Installation, photos: Path) -> No
     with Gallery(installation.gallery_file) as gallery:
         (reference,) = gallery.vectors(ada(installation))
     assert {one["face_id"] for one in same} == {reference, f"{photos}/both.png#2"}
-    ranked = said(installation, "similar", *places, "--mode", "match-face")
-    assert [one["same"] for one in ranked] == [True, False, False]
-    code, nobody = ostiary(installation, "face", "similar", str(photos / "b.png"), str(photos / "a.png"))
-    assert (code, nobody.splitlines()[-1]) == (0, "no face is alike")
+    code, ranked = ostiary(installation, "face", "similar", *places, "--mode", "match-face")
+    assert code == 0
+    assert ["the same person" in line for line in ranked.splitlines()[-3:]] == [True, False, False]
 
 
 def test_faces_are_grouped(installation: Installation, photos: Path) -> None:
@@ -233,7 +230,6 @@ def test_nothing_is_written_about_anybody(installation: Installation, photos: Pa
     with Gallery(installation.gallery_file) as gallery:
         before = gallery.revision()
     ostiary(installation, "face", "identify", str(photos / "both.png"))
-    ostiary(installation, "face", "verify", str(photos / "a.png"), "--person", "Ada")
     with Gallery(installation.gallery_file) as gallery, AuditLog(installation.audit_file, "ostiary", "front") as audit:
         assert gallery.revision() == before
         assert audit.head().seq == 0

@@ -108,7 +108,7 @@ def test_face_that_a_seam_cuts_is_left_to_the_next_part() -> None:
 @pytest.mark.parametrize("finest", [1, 4, 8])
 def test_crowd_costs_no_more_than_the_bound(finest: int) -> None:
     """A14: however many faces a picture has, 100 are kept, the largest, after a bounded number of looks."""
-    near, far = EveryWhere(), EveryWhere()
+    near, far = EveryWhere(8), EveryWhere(8)
     found = Finder(near, far, finest).find(np.zeros((1080, 1920, 3), np.uint8))
     assert len(found) <= MAX_FACES
     assert (near.looks, far.looks) == (1, {1: 1, 4: 1 + 6 + 28, 8: 1 + 6 + 28 + 120}[finest])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import given
+from hypothesis import settings as trials
 from hypothesis import strategies as st
 
 from appliance.faces.following import Sighting, covers
@@ -76,6 +77,7 @@ def test_kept_one_who_is_lost_is_covered_where_they_were() -> None:
 @given(
     st.lists(st.lists(st.tuples(st.integers(-100, 2000), st.booleans()), max_size=4), max_size=40), st.integers(1, 20)
 )
+@trials(max_examples=50)
 def test_every_sighting_that_is_not_kept_is_covered(places: list[list[tuple[int, bool]]], hold: int) -> None:
     """Whatever is found, wherever, no face that was seen in a frame and is not the kept one stays to be seen in it.
 
