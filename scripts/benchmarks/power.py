@@ -46,7 +46,7 @@ def _cuts(count: int) -> dict[str, Any]:
     full, normal = Counter[str](), Counter[str]()
     for seed in range(-(-count // _EACH)):
         _add(full, cut(record(_CHANGES, seed), min(_EACH, count), seed))
-        _add(normal, cut(record(_CHANGES, seed, _careless), min(_EACH, count) // 20, seed))
+        _add(normal, cut(record(_CHANGES, seed, _careless), max(20, min(_EACH, count) // 20), seed))
     for name, met in (("synchronous=FULL, as shipped", full), ("synchronous=NORMAL, for comparison", normal)):
         print(
             f"{name}: {met['cuts']} cuts, {met['images']} different disks; {met['acknowledged']} changes acknowledged"
