@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from appliance.audit import AuditLog
 from appliance.capture import Capture
 from appliance.drivers.camera import open_camera
 from appliance.drivers.photo import encode_jpeg
@@ -17,7 +16,6 @@ from appliance.enrolment.requests import message_of
 from appliance.errors import CameraError, UsageError
 from appliance.lone import only_one
 from appliance.people.calibration import door_point, own_tail
-from appliance.people.gallery import Gallery
 from appliance.people.references import Standard
 from appliance.picture import kept_of
 from appliance.pipeline import Pipeline
@@ -30,8 +28,11 @@ from appliance.records import GallerySnapshot, OperatingPoint, frozen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from appliance.audit import AuditLog
     from appliance.commands.options import Installation
-    from appliance.enrolment.desk import Newcomer, Told
+    from appliance.config import Settings
+    from appliance.enrolment.desk import Newcomer
+    from appliance.people.gallery import Gallery
 
 TURN_S = 0.1  # to wait for one frame
 # Nobody is compared with anybody until the newcomer is complete.
@@ -44,51 +45,50 @@ def enrol_alone(installation: Installation, newcomer: Newcomer, hear: Callable[[
     Raises HardwareError where a reader has the camera, CameraError where that is not there, UsageError for a recording.
     """
     settings = installation.settings
+    silent = f"another reader is running on {installation.state}, and does not answer on {installation.reader_socket}"
     with contextlib.ExitStack() as opening:
-        silent = (
-            f"another reader is running on {installation.state}, and does not answer on {installation.reader_socket}"
-        )
         opening.enter_context(only_one(installation.state / "reader.lock", silent))
         capture = opening.enter_context(_captured(installation))
-        gallery = opening.enter_context(Gallery(installation.gallery_file))
-        device = settings.device
-        audit = opening.enter_context(AuditLog(installation.audit_file, device.id, device.door))
+        gallery = opening.enter_context(installation.open_gallery())
         stages = ModelStages(settings, installation.models_folder, gallery.protection.protect)
-        standard = Standard(stages.measured.impostors, settings.recognition.target_fpir)
-        rules = configured(settings, face_only=False)
-        desk = GuidedDesk(
-            gallery,
-            audit,
-            stages,
-            standard=standard,
-            rules=rules,
-            near_px=settings.liveness.min_face_px,
-            portrait=lambda step: encode_jpeg(kept_of(step)),
-            clock=time.monotonic,
-        )
-        embedder = stages.embedder
-        point = door_point(
-            stages.measured,
-            own_tail(gallery, embedder.model_id),
-            settings.recognition,
-            gallery.current(embedder.model_id, embedder.dimension).size,
-        )
-        pipeline = Pipeline(FollowingStages(stages), Presentations(settings.recognition.reading_s), rules)
-        nobody = GallerySnapshot(
-            frozen(np.zeros((0, embedder.dimension), np.float32)), (), (), embedder.model_id, revision=0
-        )
+        desk = _desk(settings, gallery, opening.enter_context(installation.open_audit()), stages)
+        point = _point(settings, gallery, stages)
+        desk.begin(newcomer, lambda told: hear(message_of(told, stages.measured.impostors, point)))
+        _guide(desk, capture, stages, settings)
 
-        def tell(told: Told) -> None:
-            hear(message_of(told, standard.impostors, point))
 
-        desk.begin(newcomer, tell)
-        while desk.busy:
-            frame = capture.take(TURN_S)
-            if frame is not None:
-                desk.see(pipeline.step(frame, nobody, _NOBODY), frame.captured_at_s)
-            elif fault := capture.fault():
-                raise CameraError(fault)
-            desk.tick()
+def _guide(desk: GuidedDesk, capture: Capture, stages: ModelStages, settings: Settings) -> None:
+    """Read frames until it has ended. Raises CameraError where none come."""
+    rules = configured(settings, face_only=False)
+    pipeline = Pipeline(FollowingStages(stages), Presentations(settings.recognition.reading_s), rules)
+    empty = frozen(np.zeros((0, stages.embedder.dimension), np.float32))
+    nobody = GallerySnapshot(empty, (), (), stages.embedder.model_id, revision=0)
+    while desk.busy:
+        frame = capture.take(TURN_S)
+        if frame is not None:
+            desk.see(pipeline.step(frame, nobody, _NOBODY), frame.captured_at_s)
+        elif fault := capture.fault():
+            raise CameraError(fault)
+        desk.tick()
+
+
+def _desk(settings: Settings, gallery: Gallery, audit: AuditLog, stages: ModelStages) -> GuidedDesk:
+    return GuidedDesk(
+        gallery,
+        audit,
+        stages,
+        standard=Standard(stages.measured.impostors, settings.recognition.target_fpir),
+        rules=configured(settings, face_only=False),
+        near_px=settings.liveness.min_face_px,
+        portrait=lambda step: encode_jpeg(kept_of(step)),
+        clock=time.monotonic,
+    )
+
+
+def _point(settings: Settings, gallery: Gallery, stages: ModelStages) -> OperatingPoint:
+    model_id, dimension = stages.embedder.model_id, stages.embedder.dimension
+    size = gallery.current(model_id, dimension).size
+    return door_point(stages.measured, own_tail(gallery, model_id), settings.recognition, size)
 
 
 @contextlib.contextmanager
