@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from appliance import pixels
+from appliance.faces.covering import cover
 from appliance.records import frozen
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ KEPT_SIDE_PX = 480  # enough for a later model: the face is 218 px wide in it, a
 
 
 def visitor(step: Step) -> NDArray[np.uint8]:
-    """Return head and shoulders of the visitor, (H, W, 3) RGB, every other face blurred past recognition.
+    """Return head and shoulders of the visitor, (H, W, 3) RGB, every other face covered past recognition.
 
     Raises ValueError for a step without a visitor.
     """
@@ -45,21 +46,10 @@ def _of_visitor(step: Step, side_px: int) -> NDArray[np.uint8]:
 def portrait(
     picture: NDArray[np.uint8], face: FaceDetection, faces: Sequence[FaceDetection], side_px: int = KEPT_SIDE_PX
 ) -> NDArray[np.uint8]:
-    """Return head and shoulders of `face`, (H, W, 3) RGB, at most `side_px` a side, all other `faces` blurred."""
-    picture = picture.copy()
-    for other in faces:
-        if other is not face:
-            _blur(picture, other.box)
+    """Return head and shoulders of `face`, (H, W, 3) RGB, at most `side_px` a side, all other `faces` covered."""
+    picture = cover(picture, [other.box for other in faces if other is not face])
     left, top, right, bottom = _bounds(face.box, VISITOR_SCALE, picture)
     return frozen(pixels.shrunk(picture[top:bottom, left:right], side_px))
-
-
-def _blur(picture: NDArray[np.uint8], box: NDArray[np.float32]) -> None:
-    left, top, right, bottom = _bounds(box, 1.4, picture)
-    if right > left and bottom > top:
-        part = picture[top:bottom, left:right]
-        # A fifth of the face: what remains is a colour, which no recogniser was measured to match.
-        picture[top:bottom, left:right] = pixels.blurred(part, max(part.shape[:2]) / 5)
 
 
 def _bounds(box: NDArray[np.float32], scale: float, picture: NDArray[np.uint8]) -> tuple[int, int, int, int]:
