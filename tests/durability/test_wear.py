@@ -95,6 +95,7 @@ print(sorted(path.name for path in folder.iterdir()))
 def test_only_the_state_folder_is_written() -> None:
     """F14: with everything read-only but the state folder, people are enrolled and erased and events sealed."""
     own = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+    (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT / "build") as folder:
         command = [*own, "sh", "-c", ALONE, "sh", folder, sys.executable, WORK]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
