@@ -6,6 +6,7 @@ import json
 import uuid
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from appliance.errors import RefusedError, StorageError
@@ -409,7 +410,10 @@ class Gallery(DatabaseFile):
         start, which quarantines them.
         """
         if self._roll is None or self._roll.model_id != model_id:
-            self._roll, self._seen = Roll(model_id, dimension, self._news, self._indexed), None
+            self._roll, self._seen = (
+                Roll(model_id, dimension, partial(self._news, model_id, dimension), self._indexed),
+                None,
+            )
         return self._roll.refresh() if self.changed() else self._roll.snapshot
 
     def snapshot(self, model_id: str, dimension: int) -> GallerySnapshot:
@@ -471,7 +475,7 @@ class Gallery(DatabaseFile):
             raise StorageError(f"gallery {self.path} is damaged: person {person_id} cannot be read") from fault
 
     @contextmanager
-    def _news(self, mark: int | None, doubtful: Iterable[str]) -> Iterator[News]:
+    def _news(self, model_id: str, dimension: int, mark: int | None, doubtful: Iterable[str]) -> Iterator[News]:
         """Open what was changed after the change number `mark`, and the `doubtful` ones again; all for None."""
         with named_faults(GALLERY, self.path):
             self._db.execute("BEGIN")  # everything of one moment, whoever writes meanwhile
@@ -487,7 +491,8 @@ class Gallery(DatabaseFile):
                     for row in self._db.execute("SELECT reference_id FROM reference_change WHERE number > ?", [mark])
                 } if follows else set()  # fmt: skip
                 revision, seen = self.revision(), pragma(self._db, "data_version")
-                rows = self._shelf.rows({*touched, *doubtful} if follows else None)
+                of_all = self._shelf.sound(model_id, dimension)
+                rows = self._shelf.rows({*touched, *doubtful}) if follows else of_all
                 yield News(revision, latest, touched if follows else None, rows)
             finally:
                 self._db.rollback()
@@ -497,7 +502,7 @@ class Gallery(DatabaseFile):
         with named_faults(GALLERY, self.path):
             self._db.execute("BEGIN")  # rows and revision of one moment, whoever writes meanwhile
             try:
-                rows = [row for some in self._shelf.rows(None) for row in some]
+                rows = [row for some in self._shelf.everything() for row in some]
                 revision = self.revision()
             finally:
                 self._db.rollback()

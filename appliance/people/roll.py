@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from appliance.people.snapshot import Finding, Ids, judge
+from appliance.people.snapshot import Finding, Ids, Sound, judge, taken
 from appliance.records import GallerySnapshot, frozen
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class News(NamedTuple):
     revision: int
     mark: int  # number of the newest change
     touched: set[str] | None  # reference ids that came, changed or went; None where everything is read anew
-    rows: Iterator[list[StoredReference]]  # what there is of these, by age, a few thousand at a time
+    rows: Iterator[list[StoredReference] | Sound]  # what there is of these, by age, a few thousand at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,8 +104,13 @@ class Roll:
                 grown = beside.submit(self._with, grown.result(), rows)
             return grown.result()
 
-    def _with(self, page: _Page, rows: Sequence[StoredReference]) -> _Page:
+    def _with(self, page: _Page, rows: Sequence[StoredReference] | Sound) -> _Page:
         old = page.snapshot
+        if isinstance(rows, Sound):
+            new = taken(rows, self.model_id, self._dimension, old.revision)
+            if new is not None:
+                return self._grown(page, new, rows.vectors)
+            rows = rows.stored(self.model_id, self._dimension)
         new, findings = judge(rows, self.model_id, self._dimension, old.revision)
         _tell(finding for finding in findings if finding.quarantined)
         if foreign := sum(
@@ -114,7 +119,10 @@ class Roll:
             models = ", ".join(sorted({row.model_id for row in rows} - {self.model_id}))
             _log.warning("%d references are of %s, which is not in use; enrol these people again", foreign, models)
         by_id = {row.reference_id: row.vector for row in rows}
-        prints = np.array([hash(by_id[one]) for one in new.reference_ids], np.int64)
+        return self._grown(page, new, [by_id[one] for one in new.reference_ids])
+
+    def _grown(self, page: _Page, new: GallerySnapshot, vectors: Sequence[bytes | None]) -> _Page:
+        old, prints = page.snapshot, np.array([hash(one) for one in vectors], np.int64)
         grown = _changed(old, np.ones(old.size, np.bool_), new)
         return _Page(
             self._indexed(replace(grown, quarantined=(*old.quarantined, *new.quarantined))),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PREFIX = 3  # letters of a word by which it is looked for
+TEMPLATE = b"ostiary template\0"
 _INDEX_BYTES = 16
 _WORD_BYTES = 4  # so short that words share it: a hit is a hint, and the name itself decides
 
@@ -57,7 +58,7 @@ def unseal_fields(key: AESGCM | None, sealed: bytes, bound: bytes) -> dict[str, 
 
 def of_reference(reference_id: str, person_id: str, model_id: str, protection: str) -> bytes:
     """Return what a template is bound to."""
-    return f"ostiary template\0{reference_id}\0{person_id}\0{model_id}\0{protection}".encode("utf-8", "replace")
+    return TEMPLATE + f"{reference_id}\0{person_id}\0{model_id}\0{protection}".encode("utf-8", "replace")
 
 
 def of_photo(photo_id: str, person_id: str) -> bytes:

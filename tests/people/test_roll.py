@@ -15,6 +15,7 @@ import pytest
 from appliance.drivers import faiss_index
 from appliance.drivers.faiss_index import indexed
 from appliance.errors import StorageError
+from appliance.people import shelf, snapshot
 from appliance.people.gallery import Consent, Gallery
 from appliance.people.snapshot import MAX_REFERENCES, Ids
 from appliance.pipeline.matching import search
@@ -314,3 +315,38 @@ def test_erased_person_stays_erased_after_a_restart(gallery: Gallery, others: in
         assert ada not in seen.person_ids
         assert seen.size == others
         assert all(one.person_id != ada for one in search(embedding(1), seen))
+
+
+@pytest.mark.parametrize("odd", ["nothing", "model", "crowd", "altered", "nobody", "rotation", "size", "number", "key"])
+def test_whole_gallery_is_read_alike_by_both_ways(gallery: Gallery, monkeypatch: pytest.MonkeyPatch, odd: str) -> None:
+    """C2, C5, C7, C9, F6: read at once or row by row, a gallery is the same, whatever is odd about one of its rows."""
+    monkeypatch.setattr(shelf, "_AT_ONCE", 7)
+    people = [enrol(gallery, 10 * seed, 10 * seed + 1) for seed in range(20)]
+    victim = gallery.references(people[8])[0].reference_id
+    where = f"WHERE reference_id = '{victim}'"
+    match odd:
+        case "model":
+            gallery.add("Bob", AGREED, [(embedding(2, "n"), Grade.HIGH)])
+        case "crowd":
+            monkeypatch.setattr(shelf, "MAX_REFERENCES", 1)
+            monkeypatch.setattr(snapshot, "MAX_REFERENCES", 1)
+        case "altered":
+            raw(gallery, f"UPDATE reference SET sealed = zeroblob(100) {where}")  # noqa: S608 - ours
+        case "nobody":
+            raw(gallery, "DROP TRIGGER all_goes_with_person")
+            raw(gallery, "DELETE FROM person WHERE person_id = ?", people[8])
+        case "rotation":
+            raw(gallery, f"UPDATE reference SET protection = 'other' {where}")  # noqa: S608 - ours
+        case "size":
+            insert(gallery, people[8], embedding(7).vector[:-1], "short")
+        case "number":
+            insert(gallery, people[8], np.full(D, np.nan, np.float32), "nan")
+        case "key":
+            with closing(sqlite3.connect(gallery.path.with_name("keys.db"), isolation_level=None)) as keys:
+                keys.execute("DELETE FROM person_key WHERE person_id = ?", [people[8]])
+    with Gallery(gallery.path, indexed) as again:
+        at_once, row_by_row = again.current(MODEL, D), again.snapshot(MODEL, D)
+    assert content(at_once) == content(row_by_row)
+    lost = {"nothing": 0, "model": 0, "crowd": 20, "nobody": 2, "key": 2, "size": 0, "number": 0}.get(odd, 1)
+    assert at_once.size == 40 - lost
+    assert len(at_once.quarantined) == (1 if odd in {"size", "number"} else lost)
