@@ -7,6 +7,7 @@ counts for nothing.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -160,7 +161,9 @@ def _span(case: Case) -> str:
 def local(rules: Rules | None, at: datetime) -> str:
     """Return the moment in the rules' time zone, or in UTC, with the zone."""
     zone = rules.time_zone if rules is not None else UTC
-    return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+    with suppress(OverflowError):  # the first and the last day that there is, in a zone that is behind or ahead
+        at = at.astimezone(zone)
+    return f"{at:%Y-%m-%d %H:%M %Z}"
 
 
 def _hours(case: Case, name: str, group: GroupRules) -> str:

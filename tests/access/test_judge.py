@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.access.explain import explain
-from appliance.access.judge import CHECKS, judge
+from appliance.access.judge import CHECKS, judge, local
 from appliance.access.passback import Passage, Side
 from appliance.access.rules import Rules, parse
 from appliance.access.schedule import Moment
@@ -455,3 +456,10 @@ def test_what_is_worse_never_opens(subject: Subject, moment: Moment, standing: S
         replace(standing, doubt="a look-alike", factors=NONE),
     ):
         assert not isinstance(judge(subject, RULES, moment, worse), Allowed)
+
+
+@pytest.mark.parametrize(("zone", "at"), [("Europe/Lisbon", datetime.min), ("Asia/Tokyo", datetime.max)])
+def test_bound_at_the_end_of_time_is_told(zone: str, at: datetime) -> None:
+    """H2: a bound on the first or the last day that there is, which the zone would put outside, is said in UTC."""
+    rules = replace(RULES, time_zone=ZoneInfo(zone))
+    assert local(rules, at.replace(tzinfo=UTC)).endswith("UTC")
