@@ -96,30 +96,19 @@ BOX = st.tuples(*[st.floats(-50, 200)] * 2, st.floats(-5, 120), st.floats(-5, 12
 def test_every_box_ends_up_in_exactly_one_face(boxes: list[tuple[float, ...]], seed: int) -> None:
     """Merging neither loses a box nor counts one twice: each face is a mean, and the parts add up to the whole."""
     count = len(boxes)
-    points = np.zeros((count, 8, 2))
+    points = np.zeros((count, 2 + count, 2))
     for number, (x, y, wide, high) in enumerate(boxes):
         points[number, :2] = (x, y), (x + wide, y + high)
-        points[number, 2] = number + 1, 0  # a mark: which boxes went into a mean is read back from it
-    scores = np.full(count, 0.5)
-    marks = 2.0 ** np.arange(count)
-    points[:, 3, 0] = marks
+        points[number, 2 + number, 0] = 1  # a mark: which boxes went into a mean is read back from it
     order = np.random.default_rng(seed).permutation(count)
-    merged = merge(points[order], scores)
-    assert len(merged) <= count
-    sizes = []
-    left = marks.sum()
+    merged = merge(points[order], np.full(count, 0.5))
+    members: list[int] = []
     for rows, score in merged:
         assert score == 0.5
-        size = next(n for n in range(1, count + 1) if _is_sum_of(rows[3, 0] * n, n))
-        sizes.append(size)
-        left -= rows[3, 0] * size
-    assert sum(sizes) == count
-    assert left == pytest.approx(0, abs=1e-6 * max(1.0, float(marks.sum())))
-
-
-def _is_sum_of(value: float, bits: int) -> bool:
-    whole = round(value)
-    return abs(value - whole) < 1e-4 and whole.bit_count() == bits
+        own = np.flatnonzero(rows[2:, 0])
+        assert rows[2 + own, 0] == pytest.approx(1 / own.size)
+        members += own.tolist()
+    assert sorted(members) == list(range(count))
 
 
 def test_forty_faces_cost_no_more_than_a_group() -> None:
