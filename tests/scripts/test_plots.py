@@ -11,7 +11,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "docs" / "accuracy"
 RESULTS = FOLDER / "results.jsonl"
-PLOTS = ("roc.svg", "det.svg", "scores.svg", "reject.svg", "degraded.svg", "latency.svg", "pad.svg")
+PLOTS = ("roc.svg", "det.svg", "scores.svg", "reject.svg", "degraded.svg", "latency.svg", "pad.svg", "growth.svg")
 
 
 @pytest.mark.parametrize("name", PLOTS)
