@@ -11,9 +11,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from appliance.contract import SCHEMA, Reason, Topic, topic
+from appliance.contract import Reason, Topic, topic
+from appliance.messages import TicketImage, TicketMessage, TicketResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -183,47 +184,35 @@ class Desk:
             self._closed.popitem(last=False)
 
 
-def ticket_payload(ticket: Ticket, device_id: str) -> dict[str, Any]:
-    """Return the payload of `approval/request`, ready for JSON.
+def ticket_message(ticket: Ticket, device_id: str) -> TicketMessage:
+    """Return the payload of `approval/request`.
 
     `image` says which message on `approval/image` shows the visitor; None where the ticket has no picture.
     """
     image = None
     if ticket.crop:
         digest = hashlib.sha256(ticket.crop).hexdigest()
-        image = {"topic": topic(device_id, Topic.APPROVAL_IMAGE), "sha256": digest}
-    return {
-        "schema": SCHEMA,
-        "device_id": device_id,
-        "ticket_id": ticket.ticket_id,
-        "presentation_id": ticket.presentation_id,
-        "reason": ticket.reason.value,
-        "candidates": list(ticket.candidates),
-        "liveness": ticket.liveness,
-        "quality": ticket.quality,
-        "expires_at": utc_text(ticket.expires_at),
-        "image": image,
-    }
+        image = TicketImage(topic=topic(device_id, Topic.APPROVAL_IMAGE), sha256=digest)
+    return TicketMessage(
+        device_id=device_id,
+        ticket_id=ticket.ticket_id,
+        presentation_id=ticket.presentation_id,
+        reason=ticket.reason,
+        candidates=ticket.candidates,
+        liveness=ticket.liveness,
+        quality=ticket.quality,
+        expires_at=ticket.expires_at,
+        image=image,
+    )
 
 
-def result_payload(ticket: Ticket, reason: Reason, by: str, at: datetime) -> dict[str, Any]:
+def result_message(ticket: Ticket, reason: Reason, by: str, at: datetime) -> TicketResult:
     """Return the payload of `approval/result`: `ok` let in, any other reason kept out; `by` a client id or ""."""
-    return {
-        "schema": SCHEMA,
-        "ticket_id": ticket.ticket_id,
-        "presentation_id": ticket.presentation_id,
-        "approved": reason is Reason.OK,
-        "reason": reason.value,
-        "by": by,
-        "at": utc_text(at),
-    }
-
-
-def reply_payload(request_id: str, error: str = "", result: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return the payload of `reply/<client_id>`; `error` "" means done."""
-    return {"schema": SCHEMA, "request_id": request_id, "ok": not error, "error": error, "result": result or {}}
-
-
-def utc_text(at: datetime) -> str:
-    """Return the time as `2026-01-31T08:15:30.123Z`; `at` has a zone."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return TicketResult(
+        ticket_id=ticket.ticket_id,
+        presentation_id=ticket.presentation_id,
+        approved=reason is Reason.OK,
+        reason=reason,
+        by=by,
+        at=at,
+    )

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
 
-SCHEMA = 1  # version of the event and ticket payloads
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA: Literal[1] = 1  # version of the event and ticket payloads
 
 MAX_COMMAND_BYTES = 64 * 1024
 
@@ -130,6 +135,38 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+_OPERATORS = frozenset({Role.OPERATOR, Role.ADMIN})
+_ENROLLERS = frozenset({Role.ENROLLER, Role.ADMIN})
+_AUDITORS = frozenset({Role.AUDITOR, Role.ADMIN})
+
+# Which roles may use a verb; a verb that is not here does not exist. What each takes: verbs.py.
+VERB_ROLES: Mapping[str, frozenset[Role]] = MappingProxyType(
+    {
+        "approve": _OPERATORS,
+        "deny": _OPERATORS,
+        "again": _OPERATORS,
+        "say": _OPERATORS,
+        "open": _OPERATORS,
+        "unlock": _OPERATORS,
+        "lock": _OPERATORS,
+        "release": _OPERATORS,
+        "lockdown": _OPERATORS,
+        "person.add": _ENROLLERS,
+        "person.update": _ENROLLERS,
+        "person.remove": _ENROLLERS,
+        "person.list": _ENROLLERS,
+        "person.renew": _ENROLLERS,
+        "enrol.start": _ENROLLERS,
+        "enrol.stop": _ENROLLERS,
+        "enrol.photo": _ENROLLERS,
+        "feed": _AUDITORS,
+        "audit.head": _AUDITORS,
+        "config.get": _AUDITORS,
+        "status": frozenset(Role),
+    }
+)
+
+
 class LockState(StrEnum):
     """Payload of `lock/state`."""
 
@@ -183,11 +220,16 @@ class Topic(StrEnum):
     DOOR_STATE = "door/state"
     ALARM = "alarm"
     EVENT = "event"
+    EVENT_FEED = "event/feed"
     APPROVAL_REQUEST = "approval/request"
     APPROVAL_RESULT = "approval/result"
     APPROVAL_IMAGE = "approval/image"
     CMD = "cmd"
     REPLY = "reply"
+    HA_LOCK = "ha/lock"
+    HA_ANSWER = "ha/answer"
+    HA_EVENT = "ha/event"
+    HA_IMAGE = "ha/image"
 
 
 def topic(device_id: str, level: Topic, leaf: str = "") -> str:

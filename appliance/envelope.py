@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from cryptography.exceptions import InvalidSignature
 
-from appliance.contract import MAX_COMMAND_BYTES, Role, Topic, is_identifier
+from appliance.contract import MAX_COMMAND_BYTES, VERB_ROLES, Role, Topic, is_identifier
 from appliance.contract import topic as topic_of
 
 if TYPE_CHECKING:
@@ -26,22 +26,6 @@ VERSION = 1
 MAX_LIFETIME_S = 300
 MAX_INTEGER = 2**53 - 1  # the largest that every JSON reader keeps exact (RFC 8259, section 6)
 MAX_DEPTH = 8  # of args
-
-# Which roles may use a verb; a verb that is not here does not exist.
-VERB_ROLES: Mapping[str, frozenset[Role]] = MappingProxyType(
-    {
-        "approve": frozenset({Role.OPERATOR, Role.ADMIN}),
-        "deny": frozenset({Role.OPERATOR, Role.ADMIN}),
-        "open": frozenset({Role.OPERATOR, Role.ADMIN}),
-        "unlock": frozenset({Role.OPERATOR, Role.ADMIN}),
-        "lock": frozenset({Role.OPERATOR, Role.ADMIN}),
-        "release": frozenset({Role.OPERATOR, Role.ADMIN}),
-        "lockdown": frozenset({Role.OPERATOR, Role.ADMIN}),
-        "person.add": frozenset({Role.ENROLLER, Role.ADMIN}),
-        "person.renew": frozenset({Role.ENROLLER, Role.ADMIN}),
-        "status": frozenset(Role),
-    }
-)
 
 _FIELDS: Mapping[str, type] = MappingProxyType(
     {

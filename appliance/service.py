@@ -43,6 +43,7 @@ from appliance.people.consents import ConsentTexts
 from appliance.people.enrolment import CLI
 from appliance.people.gallery import Gallery
 from appliance.people.references import Standard
+from appliance.people_acts import PeopleActs
 from appliance.picture import kept_of, visitor
 from appliance.pipeline import Pipeline
 from appliance.pipeline.following import FollowingStages
@@ -55,7 +56,7 @@ from appliance.reception import Reception
 from appliance.records import Actor, ActorKind, Event
 from appliance.switchboard import Switchboard
 from appliance.upgrade.door import lazy_upgrade
-from appliance.usecases import UseCases
+from appliance.usecases import UseCases, door_acts, record_acts, ticket_acts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,16 +145,19 @@ class Service:
             clock=self._now,
         )
         standard = Standard(self._stages.measured.impostors, self.settings.recognition.target_fpir)
-        self._use_cases = UseCases(
+        people = PeopleActs(
             self.reception,
             self.gallery,
             self.journal,
-            door=DoorVerbs(self.link, self.journal),
-            open_s=self.settings.door.unlock_s,
-            status=self._status,
-            point=self._point,
             standard=standard,
             texts=ConsentTexts(installation.consent_folder),
+            point=self._point,
+        )
+        self._use_cases = UseCases(
+            ticket_acts(self.reception),
+            door_acts(DoorVerbs(self.link, self.journal), self.settings.door.unlock_s),
+            people.acts(),
+            record_acts(self._status),
         )
         guided = GuidedDesk(
             self.gallery,
@@ -171,7 +175,7 @@ class Service:
             self.reception,
             impostors=standard.impostors,
             point=self._point,
-            renew=lambda offer_id: self._use_cases.renew(offer_id, CLI, "cli"),
+            renew=lambda offer_id: people.renew(offer_id, CLI, "cli"),
             invitations=self._access.invitations,
             codes=_codes,
         )

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from appliance.attendant import reply_payload, result_payload, ticket_payload
+from appliance.attendant import result_message, ticket_message
 from appliance.clients import Registry
 from appliance.contract import Topic
 from appliance.drivers.mqtt import Incoming, MqttLink
 from appliance.envelope import Refusal, open_envelope
 from appliance.errors import RefusedError
+from appliance.messages import reply
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from appliance.attendant import Ticket
     from appliance.commands.options import Installation
@@ -42,6 +42,7 @@ class Switchboard:
         self._clients = Registry(installation.clients_file)
         self._inbox: queue.Queue[Incoming] = queue.Queue(WAITING)
         self._mqtt = MqttLink(settings.mqtt, self._device_id, self._inbox) if settings.mqtt.enabled else None
+        self._hearers: dict[str, Callable[[Incoming], None]] = {}  # by topic, besides commands
 
     def start(self) -> None:
         """Begin to connect; a broker that is not there is tried again for ever."""
@@ -54,20 +55,36 @@ class Switchboard:
             self._mqtt.close()
         self._clients.close()
 
+    @property
+    def connects(self) -> int:
+        """How often the broker was reached; 0 before the first time, and without one."""
+        return 0 if self._mqtt is None else self._mqtt.connects
+
+    def listen(self, topic: str, hear: Callable[[Incoming], None]) -> None:
+        """Have `hear` called in the loop's thread with every message of this full topic; before `start`."""
+        self._hearers[topic] = hear
+        if self._mqtt is not None:
+            self._mqtt.listen(topic)
+
     def publish(self, level: Topic, payload: str | bytes, *, retained: bool = False, leaf: str = "") -> None:
         """Send, or queue while there is no broker; returns at once and never raises."""
         if self._mqtt is not None:
             self._mqtt.publish(level, payload, retained=retained, leaf=leaf)
 
+    def publish_at(self, topic: str, payload: str | bytes, *, retained: bool = False) -> None:
+        """Send as `publish` does, to a full topic that may lie outside ours."""
+        if self._mqtt is not None:
+            self._mqtt.publish_at(topic, payload, retained=retained)
+
     def ask(self, ticket: Ticket) -> None:
         """Show the ticket to the attendants, its picture first."""
         if ticket.crop:
             self.publish(Topic.APPROVAL_IMAGE, ticket.crop)
-        self.publish(Topic.APPROVAL_REQUEST, json.dumps(ticket_payload(ticket, self._device_id)))
+        self.publish(Topic.APPROVAL_REQUEST, ticket_message(ticket, self._device_id).json_bytes())
 
     def tell(self, ticket: Ticket, reason: Reason, by: str) -> None:
         """Tell the attendants what became of the ticket."""
-        self.publish(Topic.APPROVAL_RESULT, json.dumps(result_payload(ticket, reason, by, datetime.now(UTC))))
+        self.publish(Topic.APPROVAL_RESULT, result_message(ticket, reason, by, datetime.now(UTC)).json_bytes())
 
     def serve(self, use_cases: UseCases) -> None:
         """Carry out what has come in, at most `PER_TURN` at a time."""
@@ -76,7 +93,11 @@ class Switchboard:
                 incoming = self._inbox.get_nowait()
             except queue.Empty:
                 return
-            self._carry_out(incoming, use_cases)
+            hear = self._hearers.get(incoming.topic)
+            if hear is not None:
+                hear(incoming)
+            else:
+                self._carry_out(incoming, use_cases)
 
     def _carry_out(self, incoming: Incoming, use_cases: UseCases) -> None:
         command = open_envelope(
@@ -91,14 +112,25 @@ class Switchboard:
         if isinstance(command, Refusal):
             _log.warning("a command on %s was refused: %s", incoming.topic, command.why)
             if command.authentic:
-                self._reply(command.client_id, command.request_id, command.why.value)
+                self._reply(command.client_id, command.request_id, error=command.why.value)
             return
-        try:
-            error, result = "", use_cases.carry_out(command)
-        except RefusedError as refusal:
-            error, result = str(refusal), {}
-        self._reply(command.client_id, command.request_id, error, result)
 
-    def _reply(self, client_id: str, request_id: str, error: str, result: Mapping[str, Any] | None = None) -> None:
-        payload = reply_payload(request_id, error, dict(result or {}))
-        self.publish(Topic.REPLY, json.dumps(payload), leaf=client_id)
+        def answer(result: Mapping[str, Any] | None = None, error: str = "", *, done: bool = True) -> None:
+            self._reply(command.client_id, command.request_id, result, error, done=done)
+
+        try:
+            use_cases.carry_out(command, answer)
+        except RefusedError as refusal:
+            answer(error=str(refusal))
+
+    def _reply(
+        self,
+        client_id: str,
+        request_id: str,
+        result: Mapping[str, Any] | None = None,
+        error: str = "",
+        *,
+        done: bool = True,
+    ) -> None:
+        payload = reply(request_id, error, dict(result or {}), done=done)
+        self.publish(Topic.REPLY, payload.json_bytes(), leaf=client_id)

@@ -11,8 +11,7 @@ import click
 
 from appliance.cli import COMMANDS, root
 from appliance.config import Settings
-from appliance.contract import Alarm, EventType, Hint, Mode, Phase, Reason, Role, Topic
-from appliance.envelope import VERB_ROLES
+from appliance.contract import VERB_ROLES, Alarm, EventType, Hint, Mode, Phase, Reason, Role, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

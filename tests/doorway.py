@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import time
@@ -10,11 +9,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from appliance.attendant import Approved, Denied, Desk, Ticket, Verdict, reply_payload, result_payload, ticket_payload
+from appliance.attendant import Approved, Denied, Desk, Ticket, Verdict, result_message, ticket_message
 from appliance.clients import Registry
 from appliance.contract import Reason, Topic
 from appliance.drivers.mqtt import Incoming, MqttLink
 from appliance.envelope import Refusal, open_envelope
+from appliance.messages import reply
 from tests.broker import QUICK
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Doorway:
                 now_s=time.monotonic(),
             )
             self.link.publish(Topic.APPROVAL_IMAGE, ticket.crop)
-            self.link.publish(Topic.APPROVAL_REQUEST, json.dumps(ticket_payload(ticket, "front")))
+            self.link.publish(Topic.APPROVAL_REQUEST, ticket_message(ticket, "front").json_bytes())
             return ticket
 
     def _run(self) -> None:
@@ -102,10 +102,10 @@ class Doorway:
             self._reply(command.client_id, command.request_id, verdict.why)
 
     def _result(self, ticket: Ticket, reason: Reason, by: str) -> None:
-        self.link.publish(Topic.APPROVAL_RESULT, json.dumps(result_payload(ticket, reason, by, datetime.now(UTC))))
+        self.link.publish(Topic.APPROVAL_RESULT, result_message(ticket, reason, by, datetime.now(UTC)).json_bytes())
 
     def _reply(self, client_id: str, request_id: str, error: str) -> None:
-        self.link.publish(Topic.REPLY, json.dumps(reply_payload(request_id, error)), leaf=client_id)
+        self.link.publish(Topic.REPLY, reply(request_id, error).json_bytes(), leaf=client_id)
 
     def stop(self) -> None:
         """End the thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,11 +22,11 @@ from appliance.attendant import (
     Refused,
     Ticket,
     Verdict,
-    reply_payload,
-    result_payload,
-    ticket_payload,
+    result_message,
+    ticket_message,
 )
 from appliance.contract import Reason
+from appliance.messages import reply
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 TICKET_S = 30.0
@@ -124,7 +125,7 @@ def test_a_ticket_says_what_the_attendant_needs_and_no_more(desk: Desk) -> None:
     """Top three ids, no score, no name; the time in UTC; the picture by its digest, not inside."""
     ticket = ask(desk)
     assert ticket.candidates == ("p1", "p2", "p3")
-    assert ticket_payload(ticket, "front") == {
+    assert json.loads(ticket_message(ticket, "front").json_bytes()) == {
         "schema": 1,
         "device_id": "front",
         "ticket_id": ticket.ticket_id,
@@ -136,14 +137,14 @@ def test_a_ticket_says_what_the_attendant_needs_and_no_more(desk: Desk) -> None:
         "expires_at": "2026-01-31T12:00:30.000Z",
         "image": {"topic": "ostiary/front/approval/image", "sha256": hashlib.sha256(b"jpeg").hexdigest()},
     }
-    assert ticket_payload(replace(ticket, crop=b""), "front")["image"] is None
+    assert ticket_message(replace(ticket, crop=b""), "front").image is None
     assert "jpeg" not in repr(ticket)
 
 
 def test_results_and_replies_say_who_and_why(desk: Desk) -> None:
     """The payloads of approval/result and reply/<client_id>, field by field."""
     ticket = ask(desk)
-    assert result_payload(ticket, Reason.OK, "guard", NOON) == {
+    assert json.loads(result_message(ticket, Reason.OK, "guard", NOON).json_bytes()) == {
         "schema": 1,
         "ticket_id": ticket.ticket_id,
         "presentation_id": "visit-1",
@@ -152,9 +153,10 @@ def test_results_and_replies_say_who_and_why(desk: Desk) -> None:
         "by": "guard",
         "at": "2026-01-31T12:00:00.000Z",
     }
-    assert result_payload(ticket, Reason.OPERATOR_TIMEOUT, "", NOON)["approved"] is False
-    assert reply_payload("r1") == {"schema": 1, "request_id": "r1", "ok": True, "error": "", "result": {}}
-    assert reply_payload("r1", NotTaken.VISITOR_GONE)["ok"] is False
+    assert result_message(ticket, Reason.OPERATOR_TIMEOUT, "", NOON).approved is False
+    done = {"schema": 1, "request_id": "r1", "ok": True, "error": "", "result": {}, "done": True}
+    assert json.loads(reply("r1").json_bytes()) == done
+    assert reply("r1", NotTaken.VISITOR_GONE).ok is False
 
 
 class DeskMachine(RuleBasedStateMachine):

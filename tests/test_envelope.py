@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from appliance.attendant import NotTaken
 from appliance.clients import Registry, public_text
-from appliance.contract import MAX_COMMAND_BYTES, Role, Topic, topic
+from appliance.contract import MAX_COMMAND_BYTES, VERB_ROLES, Role, Topic, topic
 from appliance.envelope import (
-    VERB_ROLES,
     Client,
     Command,
     Fault,

@@ -18,18 +18,18 @@ from click.testing import CliRunner
 
 from appliance.audit import AuditLog
 from appliance.cli import root
-from appliance.contract import EventType, LockState, Mode, Phase, Reason, Role
+from appliance.contract import VERB_ROLES, EventType, LockState, Mode, Phase, Reason, Role
 from appliance.door import ControllerLink
 from appliance.door.lock import REST_S
-from appliance.envelope import VERB_ROLES, Command
+from appliance.envelope import Command
 from appliance.errors import DoorError, RefusedError, StorageError
 from appliance.journal import Journal
 from appliance.operating import DoorVerbs
 from appliance.records import Actor, ActorKind
-from appliance.usecases import UseCases
+from appliance.usecases import UseCases, door_acts
+from tests.asking import asked
 from tests.door.running import RunningController
-from tests.stand import POINT, Stand, standing
-from tests.test_usecases import STANDARD
+from tests.stand import standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,29 +85,14 @@ def post(short_folder: Path) -> Iterator[Post]:
 
 
 @pytest.fixture
-def orders(post: Post, tmp_path: Path) -> Iterator[UseCases]:
-    """Give the use-cases behind MQTT, at the same door."""
-    with standing(tmp_path) as stand:
-        yield use_cases(post, stand)
-
-
-def use_cases(post: Post, stand: Stand) -> UseCases:
-    """Return the use-cases over the post's verbs."""
-    return UseCases(
-        stand.reception,
-        stand.gallery,
-        Journal(post.audit, ()),
-        door=post.verbs,
-        open_s=1.0,
-        status=dict,
-        point=lambda: POINT,
-        standard=STANDARD,
-    )
+def orders(post: Post) -> UseCases:
+    """Return the use-cases behind MQTT, at the same door."""
+    return UseCases(door_acts(post.verbs, 1.0))
 
 
 def order(orders: UseCases, verb: str, **args: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a client sends
     """Return what a verified command of an operator comes to."""
-    return orders.carry_out(Command("phone", Role.OPERATOR, verb, args, "r-1"))
+    return asked(orders, Command("phone", Role.OPERATOR, verb, args, "r-1"))
 
 
 def test_a_hold_lives_on_the_readers_beat_and_ends_by_itself(post: Post) -> None:
@@ -175,13 +160,14 @@ def test_operators_order_over_mqtt(post: Post, orders: UseCases) -> None:
 
 
 SENSELESS: tuple[tuple[str, dict[str, Any], str], ...] = (
-    ("unlock", {}, r"args\.for_s of unlock is None; a number"),
-    ("unlock", {"for_s": True}, r"args\.for_s of unlock is True; a number"),
-    ("unlock", {"for_s": "60"}, "a number of seconds is needed"),
-    ("unlock", {"for_s": 10**9}, "1 to 86400 s is allowed"),
-    ("open", {"for_s": -5}, "0.5 to 30 s is allowed"),
-    ("release", {"of": "everything"}, "operator, lockdown, fire, forced are allowed"),
-    ("release", {"of": ["fire"]}, "are allowed"),
+    ("unlock", {}, r"args\.for_s of unlock is missing"),
+    ("unlock", {"for_s": True}, r"args\.for_s of unlock is True; should be a valid integer"),
+    ("unlock", {"for_s": "60"}, "is '60'; should be a valid integer"),
+    ("unlock", {"for_s": 10**9}, "should be less than or equal to 86400"),
+    ("unlock", {"for_s": 60, "force": True}, r"args\.force of unlock is not known"),
+    ("open", {"for_s": -5}, "is -5; should be greater than or equal to 1"),
+    ("release", {"of": "everything"}, "should be 'operator', 'lockdown', 'fire' or 'forced'"),
+    ("release", {"of": ["fire"]}, "should be 'operator', 'lockdown', 'fire' or 'forced'"),
     ("release", {}, "nothing of the kind to release"),
 )
 

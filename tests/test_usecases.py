@@ -9,16 +9,17 @@ import pytest
 
 from appliance.audit import AuditLog
 from appliance.contract import EventType, Reason, Role
-from appliance.door.link import ControllerLink
 from appliance.envelope import Command
 from appliance.errors import RefusedError
 from appliance.journal import Journal
 from appliance.manifest import Impostors
-from appliance.operating import DoorVerbs
+from appliance.people.consents import ConsentTexts
 from appliance.people.gallery import Consent, Gallery
 from appliance.people.references import Standard
+from appliance.people_acts import PeopleActs
 from appliance.records import Grade, Refer
 from appliance.usecases import UseCases
+from tests.asking import asked
 from tests.people.test_enrolment import CONSENT
 from tests.stand import ADA, POINT, Stand, standing
 
@@ -43,21 +44,15 @@ class Counter:
         stand.see(Refer(Reason.UNKNOWN_FACE))
         self.ticket_id = stand.asked[0].ticket_id
         assert stand.reception.answer(self.ticket_id, "desk", approve=True) == ""
-        self._use_cases = UseCases(
-            stand.reception,
-            gallery,
-            Journal(audit, ()),
-            door=DoorVerbs(ControllerLink(audit.path.parent / "none.sock"), Journal(audit, ())),
-            open_s=5.0,
-            status=dict,
-            point=lambda: POINT,
-            standard=STANDARD,
+        people = PeopleActs(
+            stand.reception, gallery, Journal(audit, ()), standard=STANDARD, texts=ConsentTexts(), point=lambda: POINT
         )
+        self._use_cases = UseCases(people.acts())
 
     def enrol(self, role: Role = Role.ENROLLER, **args: object) -> dict[str, object]:
         """Ask for the visitor's enrolment."""
         command = Command("desk", role, "person.add", ARGS | {"ticket_id": self.ticket_id} | args, "r-1")
-        return self._use_cases.carry_out(command)
+        return asked(self._use_cases, command)
 
 
 @pytest.fixture
@@ -91,7 +86,7 @@ def test_refused_enrolment_can_be_mended_by_an_admin_alone(counter: Counter) -> 
         counter.enrol()
     with pytest.raises(RefusedError, match="for admins; desk is enroller"):
         counter.enrol(accept_alike=True)
-    with pytest.raises(RefusedError, match=r"accept_alike of person\.add is 'yes'; true or false"):
+    with pytest.raises(RefusedError, match=r"accept_alike of person\.add is 'yes'; should be a valid boolean"):
         counter.enrol(Role.ADMIN, accept_alike="yes")
     with pytest.raises(RefusedError, match=bo.person_id):
         counter.enrol(Role.ADMIN, accept_medium=True)

@@ -34,6 +34,7 @@ class MqttLink:
         self._inbox = inbox
         self._availability = topic(device_id, Topic.AVAILABILITY)
         self._commands = topic(device_id, Topic.CMD) + "/"
+        self._besides: set[str] = set()  # topics that are heard besides commands
         self.dropped_commands = 0  # the inbox was full
         self.refused_commands = 0  # over 64 KiB, or under a topic that no verb can have
         will = Message(self._availability, b"offline", retained=True)
@@ -51,6 +52,11 @@ class MqttLink:
         """Begin to connect, in the background; a broker that is not there yet is waited for."""
         self._connection.send(Message(self._availability, b"online", retained=True))
         self._connection.start()
+
+    def listen(self, topic: str) -> None:
+        """Hear this full topic too, which may lie outside ours; before `start`."""
+        self._besides.add(topic)
+        self._connection.hear(topic)
 
     def close(self) -> None:
         """Say `stopped`, send what is left and leave; waits a few seconds at most."""
@@ -78,18 +84,28 @@ class MqttLink:
 
     def publish(self, level: Topic, payload: bytes | str, *, retained: bool = False, leaf: str = "") -> None:
         """Send the payload and return at once. Raises ValueError for a leaf that is no topic level."""
+        self.publish_at(topic(self._device_id, level, leaf), payload, retained=retained)
+
+    def publish_at(self, topic: str, payload: bytes | str, *, retained: bool = False) -> None:
+        """Send the payload to a full topic, which may lie outside ours, and return at once."""
         raw = payload.encode() if isinstance(payload, str) else payload
-        self._connection.send(Message(topic(self._device_id, level, leaf), raw, retained))
+        self._connection.send(Message(topic, raw, retained))
 
     def _receive(self, incoming: Incoming) -> None:
         if not incoming.payload:
             return  # our own clearing of a retained command comes back like this
+        if incoming.topic in self._besides:
+            self._take(incoming)
+            return
         verb = incoming.topic.removeprefix(self._commands)
         if not all(is_identifier(part) for part in verb.split(".")):
             self.refused_commands += 1
             return
         if incoming.retained:  # told to the loop, which notes it, and taken from the broker (D3)
             self._connection.send(Message(incoming.topic, b"", retained=True))
+        self._take(incoming)
+
+    def _take(self, incoming: Incoming) -> None:
         if len(incoming.payload) > MAX_COMMAND_BYTES:
             self.refused_commands += 1
             return

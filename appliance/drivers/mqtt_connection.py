@@ -7,6 +7,7 @@ that it does not expect of a broker, and its `publish` takes locks that this thr
 from __future__ import annotations
 
 import logging
+import math
 import random
 import select
 import socket
@@ -36,12 +37,15 @@ if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
     from appliance.config import MqttSettings
+    from appliance.drivers.mqtt_outbox import Backlog
 
 _log = logging.getLogger(__name__)
 
 # What a broker, or what pretends to be one, can make paho and the socket raise.
 _BROKER_FAULTS = (OSError, ValueError, IndexError, KeyError, struct.error, MQTTException)
 _WINDOW = 16  # messages on the way and not acknowledged; a broker of MQTT 5 allows at least 20 unless told otherwise
+_BEHIND = 8  # of them from the backlog, so that a ticket always finds room
+_OVERHEAD_BYTES = 64  # of a packet, besides topic and payload
 _TURN_S = 0.5
 _REFUSED = "refuses"
 _LINGER_S = 1.0  # a clean stop waits this long for the last acknowledgements
@@ -71,7 +75,8 @@ class Connection:
     """One client at the broker in `settings`: connects, subscribes, and comes back after every loss.
 
     `on_message` is called in the connection's thread and must neither block nor raise. Raises ConfigError for
-    settings that cannot work; once started, it raises only where `check` is asked.
+    settings that cannot work; once started, it raises only where `check` is asked. What is in `backlog` is sent behind
+    everything else; whoever fills it calls `wake`.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Connection:
         on_message: Callable[[Incoming], None],
         *,
         will: Message | None = None,
+        backlog: Backlog | None = None,
         max_bytes: int = 2 * MAX_COMMAND_BYTES,
         pace: Pace | None = None,
     ) -> None:
@@ -91,6 +97,9 @@ class Connection:
         self._subscribe = [(one, 1) for one in subscribe]
         self._on_message = on_message
         self._will = will
+        self._backlog = backlog
+        self._behind: list[int] = []  # message ids of what was sent from the backlog and not acknowledged, in order
+        self._most_bytes = math.inf  # of a packet that the broker takes
         self._max_bytes = max_bytes
         self._pace = pace or Pace()
         self._password = _password(settings)
@@ -100,11 +109,16 @@ class Connection:
         self._connected = threading.Event()
         self._stopping = threading.Event()
         self._failure = ""
+        self._too_large = 0
         self.connects = 0
         self._bell, self._rope = socket.socketpair()
         for end in (self._bell, self._rope):
             end.setblocking(False)  # noqa: FBT003 - the standard library takes it by place
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{client_id}", daemon=True)
+
+    def hear(self, topic: str) -> None:
+        """Subscribe to this topic too; before `start`."""
+        self._subscribe.append((topic, 1))
 
     def start(self) -> None:
         """Begin to connect, in the background."""
@@ -113,7 +127,7 @@ class Connection:
     def close(self) -> None:
         """Send what is left, say goodbye and end the thread; waits a few seconds at most."""
         self._stopping.set()
-        self._ring()
+        self.wake()
         if self._thread.is_alive():
             self._thread.join(_LINGER_S + 2.0)
         if not self._thread.is_alive():  # else it hangs in a name lookup, and dies with the process
@@ -127,8 +141,13 @@ class Connection:
 
     @property
     def dropped(self) -> int:
-        """Messages given up because the broker was away for too long."""
-        return self._outbox.dropped
+        """Messages given up because they were too large, or too many."""
+        return self._outbox.dropped + self._too_large
+
+    @property
+    def expired(self) -> int:
+        """Messages not sent because nobody would have been served by them any more."""
+        return self._outbox.expired
 
     def check(self, timeout_s: float) -> None:
         """Return once connected.
@@ -144,9 +163,10 @@ class Connection:
     def send(self, message: Message) -> None:
         """Take the message and return at once, whatever the broker does."""
         self._outbox.put(message)
-        self._ring()
+        self.wake()
 
-    def _ring(self) -> None:
+    def wake(self) -> None:
+        """Have the connection look for what there is to send; from any thread, and returns at once."""
         with suppress(OSError):  # full: it rings already; closed: nobody listens any more
             self._rope.send(b"\0")
 
@@ -182,6 +202,9 @@ class Connection:
         self._connected.clear()
         self._outbox.give_back(self._waiting.values())
         self._waiting.clear()
+        if self._backlog is not None:
+            self._behind.clear()
+            self._backlog.lost()
         if not self._stopping.is_set() and (was or self._failure != before):
             _log.warning("broker %s:%d %s", self._settings.host, self._settings.port, reason)
 
@@ -222,7 +245,7 @@ class Connection:
                 raise TimeoutError(f"does not greet within {self._pace.connect_s:g} s")
             if self._stopping.is_set():
                 linger_s = min(linger_s, now_s + _LINGER_S)
-                if now_s >= linger_s or not self.connected or not (self._waiting or self._outbox):
+                if now_s >= linger_s or not self.connected or not (self._unsettled or self._outbox):
                     client.disconnect()
                     client.loop_write()
                     return
@@ -234,7 +257,7 @@ class Connection:
             return False
         self._send_some(client)
         pending = isinstance(held, ssl.SSLSocket) and held.pending() > 0  # decrypted already: select cannot see it
-        idle = not pending and (self._waiting or not self._stopping.is_set())
+        idle = not pending and (self._unsettled or not self._stopping.is_set())
         writers = [held] if client.want_write() else []
         wait_s = min(_TURN_S, self._pace.connect_s) if idle else 0
         readable, writable, _ = select.select([held, self._bell], writers, [], wait_s)
@@ -248,14 +271,34 @@ class Connection:
         client.loop_misc()
         return client.socket() is not None
 
+    @property
+    def _unsettled(self) -> int:
+        return len(self._waiting) + len(self._behind)
+
     def _send_some(self, client: Client) -> None:
-        while self.connected and len(self._waiting) < _WINDOW and (message := self._outbox.take()):
-            sent = client.publish(message.topic, message.payload, qos=1, retain=message.retained)
-            self._waiting[sent.mid] = message
+        while self.connected and self._unsettled < _WINDOW and (message := self._outbox.take()):
+            if len(message.topic) + len(message.payload) + _OVERHEAD_BYTES > self._most_bytes:
+                self._too_large += 1  # the broker would close the connection, and again for ever
+            else:
+                self._waiting[self._publish(client, message)] = message
+        if self._backlog is None or self._stopping.is_set():
+            return
+        while self.connected and len(self._behind) < min(_BEHIND, _WINDOW - len(self._waiting)):
+            if (message := self._backlog.take()) is None:
+                return
+            self._behind.append(self._publish(client, message))
+
+    def _publish(self, client: Client, message: Message) -> int:
+        terms = None
+        if self._modern and message.until_s < math.inf:
+            terms = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            terms.MessageExpiryInterval = max(1, math.ceil(message.until_s - time.monotonic()))
+        return client.publish(message.topic, message.payload, qos=1, retain=message.retained, properties=terms).mid
 
     def _on_connect(
-        self, client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, _properties: object
+        self, client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, terms: Properties | None
     ) -> None:
+        self._most_bytes = getattr(terms, "MaximumPacketSize", math.inf)  # only with MQTT 5, and only where there is one
         if code.is_failure:
             self._failure = f"{_REFUSED} us: {code}"
         elif self._subscribe:
@@ -278,8 +321,12 @@ class Connection:
         self._connected.set()
         _log.info("connected to broker %s:%d", self._settings.host, self._settings.port)
 
-    def _on_publish(self, _client: Client, _userdata: object, mid: int, _code: ReasonCode, _properties: object) -> None:
+    def _on_publish(self, _client: Client, _userdata: object, mid: int, code: ReasonCode, _properties: object) -> None:
         self._waiting.pop(mid, None)
+        if self._backlog is not None and mid in self._behind:
+            # A broker acknowledges in the order in which it was sent to (MQTT 5, 4.6).
+            del self._behind[: self._behind.index(mid) + 1]
+            self._backlog.settled(str(code) if code.is_failure else "")
 
     def _on_arrival(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         with suppress(UnicodeDecodeError):  # a topic that is no text is none of ours

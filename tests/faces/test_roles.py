@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from appliance.contract import Role
-from appliance.envelope import VERB_ROLES
+from appliance.contract import VERB_ROLES, Role
 from appliance.faces import ROLES
 
 PACKAGE = Path(__file__).parents[2] / "appliance" / "faces"
