@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import queue
+import time
 from typing import TYPE_CHECKING, Protocol, Self
 
 from appliance.contract import MAX_COMMAND_BYTES, Topic, is_identifier, topic
@@ -11,6 +13,7 @@ from appliance.drivers.mqtt_outbox import Message
 
 if TYPE_CHECKING:
     from appliance.config import MqttSettings
+    from appliance.drivers.mqtt_outbox import Backlog
 
 __all__ = ["Connection", "Inbox", "Incoming", "Message", "MqttLink", "Pace", "check_broker"]
 
@@ -29,7 +32,15 @@ class MqttLink:
     Commands go to `inbox` unread; what does not fit there is dropped and counted.
     """
 
-    def __init__(self, settings: MqttSettings, device_id: str, inbox: Inbox, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        settings: MqttSettings,
+        device_id: str,
+        inbox: Inbox,
+        pace: Pace | None = None,
+        *,
+        backlog: Backlog | None = None,
+    ) -> None:
         self._device_id = device_id
         self._inbox = inbox
         self._availability = topic(device_id, Topic.AVAILABILITY)
@@ -39,7 +50,9 @@ class MqttLink:
         self.refused_commands = 0  # over 64 KiB, or under a topic that no verb can have
         will = Message(self._availability, b"offline", retained=True)
         subscribe = [self._commands + "+"]
-        self._connection = Connection(settings, f"ostiary-{device_id}", subscribe, self._receive, will=will, pace=pace)
+        self._connection = Connection(
+            settings, f"ostiary-{device_id}", subscribe, self._receive, will=will, backlog=backlog, pace=pace
+        )
 
     def __enter__(self) -> Self:
         self.start()
@@ -74,22 +87,44 @@ class MqttLink:
         return self._connection.connects
 
     @property
-    def dropped_events(self) -> int:
-        """Messages given up because the broker was away for too long."""
+    def dropped(self) -> int:
+        """Messages given up because they were too large, or too many."""
         return self._connection.dropped
+
+    @property
+    def expired(self) -> int:
+        """Messages not sent because nobody would have been served by them any more."""
+        return self._connection.expired
 
     def check(self, timeout_s: float) -> None:
         """Return once connected. Raises BrokerError, one line with what is wrong, after `timeout_s` seconds."""
         self._connection.check(timeout_s)
 
-    def publish(self, level: Topic, payload: bytes | str, *, retained: bool = False, leaf: str = "") -> None:
-        """Send the payload and return at once. Raises ValueError for a leaf that is no topic level."""
-        self.publish_at(topic(self._device_id, level, leaf), payload, retained=retained)
+    def wake(self) -> None:
+        """Have the backlog looked into; from any thread, and returns at once."""
+        self._connection.wake()
 
-    def publish_at(self, topic: str, payload: bytes | str, *, retained: bool = False) -> None:
-        """Send the payload to a full topic, which may lie outside ours, and return at once."""
+    def publish(
+        self,
+        level: Topic,
+        payload: bytes | str,
+        *,
+        retained: bool = False,
+        leaf: str = "",
+        within_s: float = math.inf,
+    ) -> None:
+        """Send the payload and return at once. Raises ValueError for a leaf that is no topic level.
+
+        What is not sent `within_s` seconds is not sent any more, and with MQTT 5 the broker keeps it no longer either.
+        """
+        self.publish_at(topic(self._device_id, level, leaf), payload, retained=retained, within_s=within_s)
+
+    def publish_at(
+        self, topic: str, payload: bytes | str, *, retained: bool = False, within_s: float = math.inf
+    ) -> None:
+        """Send as `publish` does, to a full topic, which may lie outside ours."""
         raw = payload.encode() if isinstance(payload, str) else payload
-        self._connection.send(Message(topic, raw, retained))
+        self._connection.send(Message(topic, raw, retained, time.monotonic() + within_s))
 
     def _receive(self, incoming: Incoming) -> None:
         if not incoming.payload:

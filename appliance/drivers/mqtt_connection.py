@@ -98,7 +98,7 @@ class Connection:
         self._on_message = on_message
         self._will = will
         self._backlog = backlog
-        self._behind: list[int] = []  # message ids of what was sent from the backlog and not acknowledged, in order
+        self._behind: dict[int, str | None] = {}  # sent from the backlog, in order, with the answer where there is one
         self._most_bytes = math.inf  # of a packet that the broker takes
         self._max_bytes = max_bytes
         self._pace = pace or Pace()
@@ -286,7 +286,7 @@ class Connection:
         while self.connected and len(self._behind) < min(_BEHIND, _WINDOW - len(self._waiting)):
             if (message := self._backlog.take()) is None:
                 return
-            self._behind.append(self._publish(client, message))
+            self._behind[self._publish(client, message)] = None
 
     def _publish(self, client: Client, message: Message) -> int:
         terms = None
@@ -298,7 +298,7 @@ class Connection:
     def _on_connect(
         self, client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, terms: Properties | None
     ) -> None:
-        self._most_bytes = getattr(terms, "MaximumPacketSize", math.inf)  # only with MQTT 5, and only where there is one
+        self._most_bytes = getattr(terms, "MaximumPacketSize", math.inf)
         if code.is_failure:
             self._failure = f"{_REFUSED} us: {code}"
         elif self._subscribe:
@@ -323,10 +323,12 @@ class Connection:
 
     def _on_publish(self, _client: Client, _userdata: object, mid: int, code: ReasonCode, _properties: object) -> None:
         self._waiting.pop(mid, None)
-        if self._backlog is not None and mid in self._behind:
-            # A broker acknowledges in the order in which it was sent to (MQTT 5, 4.6).
-            del self._behind[: self._behind.index(mid) + 1]
-            self._backlog.settled(str(code) if code.is_failure else "")
+        if self._backlog is None or mid not in self._behind:
+            return
+        self._behind[mid] = str(code) if code.is_failure else ""
+        while self._behind and (answer := next(iter(self._behind.values()))) is not None:
+            del self._behind[next(iter(self._behind))]
+            self._backlog.settled(answer)
 
     def _on_arrival(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         with suppress(UnicodeDecodeError):  # a topic that is no text is none of ours
