@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from appliance.access.attempts import Attempts
 from appliance.access.control import AccessControl
 from appliance.access.ledger import Ledger
-from appliance.clients import own_key
 from appliance.clock import WallClock
 from appliance.door.lock import MAX_LEASE_S
 from appliance.enrolment.invitations import InvitationBook, InvitationDesk
@@ -19,6 +18,7 @@ from appliance.errors import DoorRefusedError
 from appliance.people.passes import PassBook, PassDesk
 from appliance.records import Actor, ActorKind, Event
 from appliance.second_factor import FactorDesk
+from appliance.signing import own_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,7 +24,7 @@ from appliance.records import Actor, ActorKind, AuditEvent, Event
 from appliance.storage import DatabaseFile, Schema, named_faults, one_change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sqlite_utils import Database
@@ -97,19 +97,26 @@ class AuditLog(DatabaseFile):
         self._head_file = path.with_suffix(".head")
 
     def append(self, event: Event) -> AuditEvent:
-        """Return the event as it is sealed; when this returns, it is on disk.
+        """Return the event as it is sealed; when this returns, it is on disk. Raises as `append_all`."""
+        return self.append_all((event,))[0]
+
+    def append_all(self, events: Sequence[Event]) -> tuple[AuditEvent, ...]:
+        """Return the events as they are sealed, all of them on disk, or raise with none of them written.
 
         Numbers that are not finite are stored as None. Raises StorageError when nothing was written, and
         ValueError for a time without a zone.
         """
+        sealed: list[AuditEvent] = []
         with named_faults(AUDIT, self.path), one_change(self._db):
-            before = self.head()
-            fields = self._fields(event, before)
-            body = canonical(fields)
-            digest = hashlib.sha256(body).hexdigest()
-            self._db.execute("INSERT INTO entry VALUES (?, ?, ?)", [before.seq + 1, body.decode(), digest])
-        self._remember(Head(before.seq + 1, digest))
-        return _from_fields(fields, digest)
+            head = self.head()
+            for event in events:
+                fields = self._fields(event, head)
+                body = canonical(fields)
+                head = Head(head.seq + 1, hashlib.sha256(body).hexdigest())
+                self._db.execute("INSERT INTO entry VALUES (?, ?, ?)", [head.seq, body.decode(), head.hash])
+                sealed.append(_from_fields(fields, head.hash))
+        self._remember(head)
+        return tuple(sealed)
 
     def read(self, after_seq: int = 0, limit: int | None = None) -> Iterator[AuditEvent]:
         """Yield the entries above `after_seq`, oldest first, at most `limit`; nothing from an empty log.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from appliance.audit import AuditLog
     from appliance.records import AuditEvent, Event
@@ -20,7 +20,12 @@ class Journal:
 
     def append(self, event: Event) -> AuditEvent:
         """Return the event as sealed. Raises StorageError where it could not be; then nobody heard of it."""
-        sealed = self._audit.append(event)
-        for listener in self._listeners:
-            listener(sealed)
+        return self.append_all((event,))[0]
+
+    def append_all(self, events: Sequence[Event]) -> tuple[AuditEvent, ...]:
+        """Return the events as sealed, all in one change: where that raises StorageError, none was written."""
+        sealed = self._audit.append_all(events)
+        for one in sealed:
+            for listener in self._listeners:
+                listener(one)
         return sealed

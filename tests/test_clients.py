@@ -12,9 +12,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from appliance.clients import Registry, new_key, public_text, read_key, read_public_key
+from appliance.clients import Registry
 from appliance.contract import Role
 from appliance.errors import RefusedError, StorageError, UsageError
+from appliance.signing import new_key, public_text, read_key, read_public_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.attendant import NotTaken
-from appliance.clients import Registry, public_text
+from appliance.clients import Registry
 from appliance.contract import MAX_COMMAND_BYTES, VERB_ROLES, Role, Topic, topic
 from appliance.envelope import (
     Client,
@@ -25,6 +25,7 @@ from appliance.envelope import (
     sign,
     signed_bytes,
 )
+from appliance.signing import public_text
 
 NOW = 1_800_000_000.5
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.attendant_client import AttendantClient
-from appliance.clients import Registry, new_key, read_key
+from appliance.clients import Registry
 from appliance.commands.options import Installation
 from appliance.config import AttendantSettings, DeviceSettings, DoorSettings, LivenessSettings, Settings
 from appliance.contract import EventType, Reason, Role, Topic, topic
@@ -23,14 +22,16 @@ from appliance.drivers.simulated import Script, SimulatedCamera
 from appliance.drivers.simulated_door import SimulatedDoorObserver
 from appliance.people.gallery import Gallery
 from appliance.service import Hooks, Service
+from appliance.signing import new_key, read_key
+from ostiary_client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from appliance.attendant_client import Asked
     from appliance.broker import PrivateBroker
     from appliance.records import AuditEvent, Event
+    from ostiary_client import Ticket
 
 PATIENCE_S = 20.0
 
@@ -38,7 +39,7 @@ PATIENCE_S = 20.0
 class Door:
     """A door with somebody in reach: the reader in a thread, an attendant, and the visitors of a script."""
 
-    def __init__(self, installation: Installation, client: AttendantClient) -> None:
+    def __init__(self, installation: Installation, client: Client) -> None:
         self.installation = installation
         self.client = client
         self.script = Script(Scene())
@@ -58,7 +59,7 @@ class Door:
             if event.event_type is kind:
                 return event
 
-    def ticket(self) -> Asked:
+    def ticket(self) -> Ticket:
         """Return the next ticket that reaches the attendant."""
         ticket = self.client.next_ticket(PATIENCE_S)
         assert ticket is not None
@@ -85,7 +86,7 @@ def door(tmp_path: Path, broker: PrivateBroker) -> Iterator[Door]:
         registry.add("desk", Role.ADMIN, public)
     with simulated_controller(tmp_path) as socket, contextlib.ExitStack() as closing:
         key = read_key(tmp_path / "desk.key")
-        client = closing.enter_context(AttendantClient(settings.mqtt, settings.device.id, "desk", key))
+        client = closing.enter_context(Client(settings.mqtt, settings.device.id, "desk", key))
         door = Door(plain.with_controller(socket), client)
         closing.callback(_start(door))
         door.expect(EventType.STARTED)
@@ -126,9 +127,9 @@ def test_approval_opens_once(door: Door) -> None:
     assert ticket.reason is Reason.UNKNOWN_FACE
     assert ticket.candidates == ()
     assert ticket.image is not None
-    assert door.client.answer(ticket.ticket_id, approve=True).ok
+    assert door.client.approve(ticket.ticket_id).ok
     assert door.expect(EventType.ACCESS_GRANTED).method == "attendant"
-    assert door.client.answer(ticket.ticket_id, approve=True).error == "already_answered"
+    assert door.client.approve(ticket.ticket_id).error == "already_answered"
     door.expect(EventType.DOOR_LOCKED)
     assert door.levels() == [0, 1, 0]
 
@@ -137,9 +138,9 @@ def test_refusal_keeps_shut(door: Door) -> None:
     """A refused visitor stays outside, and the ticket cannot be turned round afterwards."""
     door.script.play(Visit(for_s=5, pause_s=0.1))
     ticket = door.ticket()
-    assert door.client.answer(ticket.ticket_id, approve=False).ok
+    assert door.client.deny(ticket.ticket_id).ok
     assert door.expect(EventType.ACCESS_DENIED).reason is Reason.OPERATOR_DENIED
-    assert door.client.answer(ticket.ticket_id, approve=True).error == "already_answered"
+    assert door.client.approve(ticket.ticket_id).error == "already_answered"
     assert door.levels() == [0]
 
 
@@ -148,7 +149,7 @@ def test_silence_is_a_refusal(door: Door) -> None:
     door.script.play(Visit(for_s=9, pause_s=0.1))
     ticket = door.ticket()
     assert door.expect(EventType.ACCESS_DENIED).reason is Reason.OPERATOR_TIMEOUT
-    assert door.client.answer(ticket.ticket_id, approve=True).error == "ticket_expired"
+    assert door.client.approve(ticket.ticket_id).error == "ticket_expired"
     assert door.levels() == [0]
 
 
@@ -157,7 +158,7 @@ def test_yes_after_the_visitor_left_opens_nothing(door: Door) -> None:
     door.script.play(Visit(for_s=2.2, pause_s=0.1))
     ticket = door.ticket()
     door.script.wait_until_empty()
-    assert door.client.answer(ticket.ticket_id, approve=True).error == "visitor_gone"
+    assert door.client.approve(ticket.ticket_id).error == "visitor_gone"
     assert door.levels() == [0]
 
 
@@ -167,7 +168,7 @@ def test_yes_for_one_visitor_does_not_let_in_the_next(door: Door) -> None:
     door.script.play(Visit(for_s=6, pause_s=0.0, face="official"))
     first = door.ticket()
     second = door.ticket()
-    reply = door.client.answer(first.ticket_id, approve=True)
+    reply = door.client.approve(first.ticket_id)
     assert reply.error == "other_visitor"
     assert first.presentation_id != second.presentation_id
     assert door.levels() == [0]
@@ -179,7 +180,7 @@ def test_approved_visitor_can_be_enrolled_with_consent(door: Door) -> None:
     ticket = door.ticket()
     args = {"name": "Ada", "ticket_id": ticket.ticket_id}
     assert not door.client.send("person.add", args | {"consent_by": "Ada"}).ok
-    assert door.client.answer(ticket.ticket_id, approve=True).ok
+    assert door.client.approve(ticket.ticket_id).ok
     assert "consent_by" in door.client.send("person.add", args).error
     assert door.client.send("person.add", args | {"consent_by": "Ada"}).ok
     assert not door.client.send("person.add", args | {"consent_by": "Ada"}).ok
@@ -191,7 +192,7 @@ def test_approved_visitor_can_be_enrolled_with_consent(door: Door) -> None:
 def test_stranger_leaves_no_biometrics(door: Door) -> None:
     """Whoever is refused is in no table and no file of the state folder afterwards, only as an event."""
     door.script.play(Visit(for_s=3.5, pause_s=0.1))
-    door.client.answer(door.ticket().ticket_id, approve=False)
+    door.client.deny(door.ticket().ticket_id)
     door.expect(EventType.ACCESS_DENIED)
     with Gallery(door.installation.gallery_file) as gallery:
         assert gallery.people() == ()

@@ -17,11 +17,12 @@ from appliance.access.ledger import LEDGER
 from appliance.audit import AUDIT
 from appliance.backup import sealed
 from appliance.backup.whole import new_file
-from appliance.clients import CLIENTS, own_key
+from appliance.clients import CLIENTS
 from appliance.errors import HardwareError, RefusedError, StorageError
 from appliance.lone import only_one
 from appliance.people.consents import ConsentTexts
 from appliance.people.migrations import GALLERY
+from appliance.signing import own_key
 from appliance.storage import Schema, named_faults, open_database
 
 if TYPE_CHECKING:

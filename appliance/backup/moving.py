@@ -10,13 +10,13 @@ from appliance.backup import sealed
 from appliance.backup.locks import SECRET, key_of
 from appliance.backup.templates import Arrival, Arrived, Heading, leaving
 from appliance.backup.whole import new_file
-from appliance.clients import own_key
 from appliance.contract import EventType
 from appliance.errors import RefusedError
 from appliance.people.enrolment import CLI
 from appliance.people.groups import group_of
 from appliance.people.references import Standard
 from appliance.records import Event
+from appliance.signing import own_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

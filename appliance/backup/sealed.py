@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from appliance.audit import canonical
-from appliance.clients import public_text, read_public_key
 from appliance.errors import RefusedError, StorageError, UsageError
+from appliance.signing import public_text, read_public_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

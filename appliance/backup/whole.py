@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
+def new_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
     """Give a file to write, which stands at `path`, mode 0600 and durable, once the block ends without raising.
 
-    Raises RefusedError where something stands there already, StorageError where it cannot be written.
+    Raises RefusedError where something stands there already that is not to be replaced, StorageError where it cannot
+    be written.
     """
-    if path.exists():
+    if path.exists() and not replace:
         raise RefusedError(f"file {path} exists and is not overwritten")
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:

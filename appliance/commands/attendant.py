@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from appliance.attendant_client import AttendantClient, Reply
-from appliance.clients import read_key
 from appliance.commands.options import Installation, with_installation
 from appliance.contract import Reason, is_identifier
 from appliance.errors import RefusedError, UsageError
+from appliance.signing import read_key
+from ostiary_client import Client, Reply
 
 if TYPE_CHECKING:
-    from appliance.attendant_client import Asked
+    from ostiary_client import Ticket
 
 _IN_WORDS = {
     Reason.UNKNOWN_FACE: "the face is not enrolled, or not alike enough",
@@ -56,7 +56,7 @@ def attendant(
     if not is_identifier(name):
         raise UsageError(f"client id {name!r} is not 1 to 63 of A-Z a-z 0-9 _ -, first a letter or digit")
     settings = installation.settings
-    with AttendantClient(settings.mqtt, settings.device.id, name, read_key(key_file)) as client:
+    with Client(settings.mqtt, settings.device.id, name, read_key(key_file)) as client:
         click.echo(f"{name} waits for tickets of {settings.device.id}; Ctrl-C ends")
         while True:
             ticket = client.next_ticket(_LOOK_S)
@@ -69,7 +69,7 @@ def attendant(
                 return
 
 
-def _attend(client: AttendantClient, ticket: Asked, answer: str, folder: Path | None) -> str:
+def _attend(client: Client, ticket: Ticket, answer: str, folder: Path | None) -> str:
     """Show one ticket and have it answered; return what went wrong, "" for nothing."""
     _show(ticket, _saved(ticket, folder))
     letter = _asked(client, ticket) if answer == "ask" else answer
@@ -78,12 +78,12 @@ def _attend(client: AttendantClient, ticket: Asked, answer: str, folder: Path | 
         ended = f"{outcome.by or 'the door'} ended it: {outcome.reason}" if outcome else "its time ran out"
         click.echo(f"  not answered: {ended}")
         return ended
-    reply = client.answer(ticket.ticket_id, approve=letter == "y")
+    reply = client.approve(ticket.ticket_id) if letter == "y" else client.deny(ticket.ticket_id)
     click.echo(f"  {_told(reply, letter)}")
     return "" if reply.ok else _told(reply, letter)
 
 
-def _show(ticket: Asked, picture: str) -> None:
+def _show(ticket: Ticket, picture: str) -> None:
     candidates = ", ".join(_printable(one) for one in ticket.candidates) or "nobody"
     click.echo(f"\nTicket {ticket.ticket_id}: {_IN_WORDS.get(ticket.reason, ticket.reason)}")
     click.echo(f"  perhaps    {candidates}")
@@ -97,7 +97,7 @@ def _printable(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def _saved(ticket: Asked, folder: Path | None) -> str:
+def _saved(ticket: Ticket, folder: Path | None) -> str:
     """Save the picture and return where, or in words why not."""
     if ticket.image is None:
         return "none came with the ticket"
@@ -113,7 +113,7 @@ def _saved(ticket: Asked, folder: Path | None) -> str:
     return str(path)
 
 
-def _asked(client: AttendantClient, ticket: Asked) -> str:
+def _asked(client: Client, ticket: Ticket) -> str:
     """Ask at the terminal; return "y", "n", or "" where the ticket ended first."""
     click.echo("  let in? [y/n] ", nl=False)
     while ticket.seconds_left() > 0 and client.outcome(ticket.ticket_id) is None:

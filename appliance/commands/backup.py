@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from appliance.clients import own_key, public_text
 from appliance.commands.options import Installation, with_installation
 from appliance.contract import EventType
 from appliance.errors import RefusedError, UsageError
 from appliance.people.enrolment import CLI
 from appliance.people.keyring import Keyring
 from appliance.records import Event
+from appliance.signing import own_key, public_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from appliance.clients import Entry, Registry, new_key
+from appliance.clients import Entry, Registry
 from appliance.commands.options import Installation, with_installation
 from appliance.contract import Role
+from appliance.signing import new_key
 
 
 @click.group()

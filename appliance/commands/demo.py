@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from appliance.attendant_client import AttendantClient
 from appliance.broker import private_broker
-from appliance.clients import Registry, new_key, read_key
+from appliance.clients import Registry
 from appliance.commands.options import Installation
 from appliance.config import Settings
 from appliance.contract import EventType, Role
@@ -29,6 +28,8 @@ from appliance.drivers.scene import Scene
 from appliance.drivers.simulated import Script, SimulatedCamera
 from appliance.errors import ApplianceError, HardwareError
 from appliance.service import Hooks, Service
+from appliance.signing import new_key, read_key
+from ostiary_client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ def demo(camera: int | None, video: str | None, images: str | None, output: Path
 
 
 @contextlib.contextmanager
-def _stage(output: Path, console: Console) -> Iterator[tuple[Installation, AttendantClient]]:
+def _stage(output: Path, console: Console) -> Iterator[tuple[Installation, Client]]:
     """Set up broker, controller and attendant on a fresh state folder."""
     state = output / "state"
     shutil.rmtree(state, ignore_errors=True)
@@ -90,13 +91,13 @@ def _installation(state: Path, broker: PrivateBroker) -> Installation:
 
 
 @contextlib.contextmanager
-def _attendant(installation: Installation) -> Iterator[AttendantClient]:
+def _attendant(installation: Installation) -> Iterator[Client]:
     key_file = installation.state / "attendant.key"
     public = new_key(key_file)
     with Registry(installation.clients_file) as registry:
         registry.add(ATTENDANT, Role.ADMIN, public)
     settings = installation.settings
-    with AttendantClient(settings.mqtt, settings.device.id, ATTENDANT, read_key(key_file)) as client:
+    with Client(settings.mqtt, settings.device.id, ATTENDANT, read_key(key_file)) as client:
         yield client
 
 
@@ -132,7 +133,7 @@ def _reader(installation: Installation, camera: Camera, hooks: Hooks) -> Iterato
         raise faults[0]
 
 
-def _story(installation: Installation, client: AttendantClient, console: Console, output: Path) -> None:
+def _story(installation: Installation, client: Client, console: Console, output: Path) -> None:
     script, sheet, watcher = Script(Scene()), ContactSheet(), Watcher(console)
     camera = SimulatedCamera(script, installation.settings.camera)
     story = Story(script, watcher, client, sheet)
@@ -145,7 +146,7 @@ def _story(installation: Installation, client: AttendantClient, console: Console
         raise ApplianceError("the story did not end as it should; see the table")
 
 
-def _own_source(installation: Installation, client: AttendantClient, console: Console, output: Path) -> None:
+def _own_source(installation: Installation, client: Client, console: Console, output: Path) -> None:
     """Run on the user's own camera or files; tickets are asked about in the terminal, or refused without one."""
     sheet, watcher = ContactSheet(), Watcher(console)
     opened = open_camera(installation.settings.camera)
@@ -160,13 +161,14 @@ def _own_source(installation: Installation, client: AttendantClient, console: Co
     _save(sheet, console, output)
 
 
-def _answer_next(client: AttendantClient, watcher: Watcher) -> None:
+def _answer_next(client: Client, watcher: Watcher) -> None:
     ticket = client.next_ticket(0.2)
     if ticket is None:
         return
     watcher.say(f"ticket {ticket.ticket_id[:8]}: {ticket.reason}", "cyan")
     reply = click.prompt("open? [y]es, [n]o, yes and [e]nrol", default="n") if sys.stdin.isatty() else "n"
-    answer = client.answer(ticket.ticket_id, approve=reply[:1] in {"y", "e"})
+    yes = reply[:1] in {"y", "e"}
+    answer = client.approve(ticket.ticket_id) if yes else client.deny(ticket.ticket_id)
     if reply[:1] == "e" and answer.ok:
         name = click.prompt("name of the person, who consents to be recognised")
         answer = client.send("person.add", {"name": name, "consent_by": name, "ticket_id": ticket.ticket_id})

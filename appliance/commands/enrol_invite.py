@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from appliance.clients import own_key
 from appliance.commands.codes import lines_of, write_png
 from appliance.commands.consent import given, particular_options
 from appliance.commands.options import Installation, duration, with_installation
 from appliance.enrolment.desk import Newcomer
 from appliance.enrolment.invitations import MAX_TRIES, InvitationBook, invite, revoke
 from appliance.people.enrolment import checked_name
+from appliance.signing import own_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -74,7 +74,7 @@ def renew_templates(installation: Installation) -> None:
 def export(installation: Installation, file: Path, *, stdin: bool) -> None:
     """Write every key to a new FILE, sealed by a passphrase: with a backup it brings everybody back elsewhere."""
     from appliance.backup.bundle import write_bundle  # noqa: PLC0415 - help must not load the ciphers
-    from appliance.clients import own_key  # noqa: PLC0415
+    from appliance.signing import own_key  # noqa: PLC0415
 
     passphrase = _entered(stdin=stdin, twice=True)
     device = installation.settings.device

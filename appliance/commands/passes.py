@@ -10,7 +10,6 @@ import click
 
 from appliance.access.schedule import instant
 from appliance.audit import AuditLog
-from appliance.clients import own_key
 from appliance.commands.codes import lines_of, write_png
 from appliance.commands.options import Installation, duration, with_installation
 from appliance.errors import UsageError
@@ -18,6 +17,7 @@ from appliance.people.enrolment import only_one
 from appliance.people.factors import issue_pass, revoke_pass
 from appliance.people.gallery import Gallery
 from appliance.people.passes import PassBook
+from appliance.signing import own_key
 
 if TYPE_CHECKING:
     from appliance.access.passes import Pass

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from appliance import __version__, manifest
 from appliance.audit import canonical
-from appliance.clients import own_key, read_key
 from appliance.commissioning.trials import Trial  # noqa: TC001 - pydantic reads it
 from appliance.errors import RefusedError, StorageError
+from appliance.signing import own_key, read_key
 
 if TYPE_CHECKING:
     from appliance.config import Settings

@@ -18,10 +18,10 @@ from appliance.errors import RefusedError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from appliance.attendant_client import Asked, AttendantClient
     from appliance.demo.sheet import ContactSheet
     from appliance.drivers.simulated import Script
     from appliance.records import AuditEvent
+    from ostiary_client import Client, Ticket
 
 PATIENCE_S = 30.0  # for one expected event; a slow board still tells the story
 SETTLED = {EventType.ACCESS_GRANTED, EventType.ACCESS_DENIED}
@@ -83,7 +83,7 @@ class Chapter:
 class Story:
     """Directs the simulated visitors and plays the attendant."""
 
-    def __init__(self, script: Script, watcher: Watcher, attendant: AttendantClient, sheet: ContactSheet) -> None:
+    def __init__(self, script: Script, watcher: Watcher, attendant: Client, sheet: ContactSheet) -> None:
         self._script = script
         self._watcher = watcher
         self._attendant = attendant
@@ -104,13 +104,13 @@ class Story:
     def _refused(self) -> None:
         title = "1. unknown visitor, attendant refuses"
         asked, ticket = self._ask(title, Visit(for_s=4.5, pause_s=0.3), "no")
-        self._attendant.answer(ticket.ticket_id, approve=False)
+        self._attendant.deny(ticket.ticket_id)
         self._close(title, asked, self._watcher.expect(*SETTLED), Reason.OPERATOR_DENIED)
 
     def _approved(self) -> None:
         title = "2. comes again, attendant approves"
         asked, ticket = self._ask(title, Visit(for_s=6.5), "yes")
-        self._attendant.answer(ticket.ticket_id, approve=True)
+        self._attendant.approve(ticket.ticket_id)
         self._close(title, asked, self._watcher.expect(*SETTLED), Reason.OK)
         self._watcher.say("the visitor consents and is enrolled from this visit", "cyan")
         name = {"name": "Visitor", "consent_by": "Visitor", "ticket_id": ticket.ticket_id}
@@ -119,7 +119,7 @@ class Story:
             raise RefusedError(f"the visitor was not enrolled: {reply.error}")
         self._watcher.expect(EventType.ENROLLED)
 
-    def _ask(self, title: str, visit: Visit, answer: str) -> tuple[AuditEvent, Asked]:
+    def _ask(self, title: str, visit: Visit, answer: str) -> tuple[AuditEvent, Ticket]:
         """Return the event and the ticket of a visit that a human is asked about."""
         self._enter(title, visit)
         asked = self._watcher.expect(EventType.APPROVAL_REQUESTED)

@@ -24,7 +24,7 @@ from appliance.backup import archive, sealed
 from appliance.backup.archive import DATABASES, Contents, Member, create, verify
 from appliance.backup.restore import SETTINGS, STAGED, restore
 from appliance.backup.sealed import Lock
-from appliance.clients import Registry, new_key, own_key
+from appliance.clients import Registry
 from appliance.commands.options import Installation, open_installation
 from appliance.contract import EventType, Role
 from appliance.errors import HardwareError, RefusedError, StorageError
@@ -33,6 +33,7 @@ from appliance.people.gallery import Consent, Gallery
 from appliance.people.keyring import Keyring
 from appliance.people.recorded import recorded
 from appliance.records import Embedding, Event, Grade
+from appliance.signing import new_key, own_key
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from appliance.backup import sealed
 from appliance.backup.sealed import CHUNK_BYTES, MAGIC, SIGNATURE_BYTES, Lock, open_sealed
-from appliance.clients import public_text
 from appliance.errors import RefusedError, UsageError
+from appliance.signing import public_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,9 +15,10 @@ from click.testing import CliRunner
 
 from appliance.attendant import Approved, Denied
 from appliance.cli import root
-from appliance.clients import Registry, new_key
+from appliance.clients import Registry
 from appliance.contract import Role
 from appliance.errors import BrokerError, UsageError
+from appliance.signing import new_key
 from tests.broker import wait_for
 from tests.doorway import Doorway, doorway
 

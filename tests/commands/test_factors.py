@@ -15,7 +15,6 @@ from appliance.access.passes import Pass, read_pass
 from appliance.access.pin import PinWord
 from appliance.audit import AuditLog
 from appliance.cli import root
-from appliance.clients import own_key
 from appliance.drivers.photo import read_photo
 from appliance.drivers.qr import read_codes
 from appliance.errors import ApplianceError
@@ -23,6 +22,7 @@ from appliance.people.factors import try_pin
 from appliance.people.gallery import Consent, Gallery
 from appliance.people.passes import PassBook
 from appliance.records import Embedding, Grade
+from appliance.signing import own_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ from appliance.access.ledger import Ledger
 from appliance.access.passback import Passage, Side
 from appliance.audit import AuditLog
 from appliance.cli import root
-from appliance.clients import CLIENTS, Registry, new_key
+from appliance.clients import CLIENTS, Registry
 from appliance.commands.options import Installation, open_installation
 from appliance.contract import EventType, Role
 from appliance.enrolment.book import ENROLMENT
@@ -24,6 +24,7 @@ from appliance.errors import ApplianceError
 from appliance.people.gallery import Consent, Gallery
 from appliance.privacy.report import UNKNOWN
 from appliance.records import Embedding, Grade
+from appliance.signing import new_key
 from appliance.storage import open_database
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from appliance import manifest
-from appliance.clients import new_key
 from appliance.commands.options import Installation
 from appliance.commissioning.clearance import clearance
 from appliance.commissioning.record import MAX_BYTES, Result, device_name, load, store
@@ -27,6 +26,7 @@ from appliance.errors import ApplianceError, RefusedError, StorageError
 from appliance.people.gallery import Consent, Gallery
 from appliance.pipeline.reading import ModelStages, PhotoReader
 from appliance.service import Hooks, Service
+from appliance.signing import new_key
 from tests.commissioning.made import GOOD, SETTINGS, attack, result, trial
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from appliance.access.ledger import Ledger
 from appliance.access.passes import Pass, PassFault, PassRefused, new_pass, read_pass, sign_pass
 from appliance.audit import AuditLog
 from appliance.cli import root
-from appliance.clients import own_key
 from appliance.commands.options import Installation
 from appliance.config import CameraSettings, LivenessSettings, Settings
 from appliance.contract import EventType
@@ -36,6 +35,7 @@ from appliance.people.passes import PassBook, PassDesk
 from appliance.people.person import Consent, Source
 from appliance.records import Frame, frozen
 from appliance.service import Hooks, Service
+from appliance.signing import own_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
