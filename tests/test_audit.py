@@ -87,6 +87,23 @@ def test_what_is_appended_is_what_is_read(tmp_path: Path) -> None:
         assert log.head() == Head(sealed[-1].seq, sealed[-1].hash)
 
 
+def test_what_happened_together_is_written_together_or_not_at_all(tmp_path: Path) -> None:
+    """J8, F3: of an approval and its grant the log never holds one without the other, and each once."""
+    together = (Event(EventType.APPROVAL_GRANTED, NOON), Event(EventType.ACCESS_GRANTED, NOON))
+    with opened(tmp_path) as log:
+        with closing(sqlite3.connect(tmp_path / "audit.db", isolation_level=None)) as db:
+            full = "CREATE TRIGGER full BEFORE INSERT ON entry WHEN NEW.seq = 2 BEGIN SELECT RAISE(ABORT, 'full'); END"
+            db.execute(full)
+            with pytest.raises(StorageError, match="full"):
+                log.append_all(together)
+            assert list(log.read()) == []
+            db.execute("DROP TRIGGER full")
+        sealed = log.append_all(together)
+        assert tuple(log.read()) == sealed
+        assert [one.event for one in sealed] == list(together)
+        assert log.verify().ok
+
+
 def test_reading_goes_past_one_page(tmp_path: Path) -> None:
     """However many entries there are, each is read once, and a limit holds across pages."""
     with opened(tmp_path) as log:
