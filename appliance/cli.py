@@ -31,6 +31,7 @@ COMMANDS = {
     "replay": "appliance.commands.replay:replay",
     "attendant": "appliance.commands.attendant:attendant",
     "client": "appliance.commands.client:client",
+    "pki": "appliance.commands.pki:pki",
     "demo": "appliance.commands.demo:demo",
 }
 

@@ -111,6 +111,11 @@ class Installation:
         return self.state / "device.key"
 
     @property
+    def pki_folder(self) -> Path:
+        """The private authority for the broker and its clients; there may be none."""
+        return self.state / "pki"
+
+    @property
     def models_folder(self) -> Path:
         """The models that were added, with a manifest of their own; there may be none."""
         return self.state / "models"
