@@ -205,6 +205,15 @@ class MqttSettings(Section):
     version: Literal["5", "3.1.1"] = "5"  # of MQTT; only with 5 does the broker keep overlong messages from us
 
 
+class HomeAssistantSettings(Section):
+    """What Home Assistant is shown and may do, over the same broker: docs/home-assistant.md."""
+
+    enabled: bool = False
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,63}(/[A-Za-z0-9_-]{1,63})?$")] = "homeassistant"
+    commands: bool = False  # whether it may move the lock and answer tickets; each time with the code
+    hold_s: Annotated[int, Field(ge=1, le=86_400)] = 300  # LOCK and UNLOCK hold for so long; then the schedule rules
+
+
 class Settings(Section):
     """All of `appliance.toml`."""
 
@@ -221,6 +230,7 @@ class Settings(Section):
     attendant: AttendantSettings = AttendantSettings()
     retention: RetentionSettings = RetentionSettings()
     mqtt: MqttSettings = MqttSettings()
+    home_assistant: HomeAssistantSettings = HomeAssistantSettings()
 
     @model_validator(mode="after")
     def _demand_pins(self) -> Self:

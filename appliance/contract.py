@@ -230,6 +230,7 @@ class Topic(StrEnum):
     HA_ANSWER = "ha/answer"
     HA_EVENT = "ha/event"
     HA_IMAGE = "ha/image"
+    HA_ACCESS = "ha/access"
 
 
 def topic(device_id: str, level: Topic, leaf: str = "") -> str:
