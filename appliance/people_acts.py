@@ -6,23 +6,38 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from appliance.access.schedule import instant
+from appliance.access.subject import Status
 from appliance.contract import Role
+from appliance.enrolment.desk import Newcomer
 from appliance.errors import RefusedError, UsageError
-from appliance.people.enrolment import enrol_again, enrol_seen
+from appliance.messages import utc_text
+from appliance.people.changes import Change, revise, withdraw
+from appliance.people.enrolment import (
+    Particulars,
+    checked,
+    checked_consent,
+    checked_name,
+    enrol_again,
+    enrol_looks,
+    enrol_seen,
+    remove,
+)
 from appliance.people.person import Consent
 from appliance.people.references import look_alike
 from appliance.usecases import by
-from appliance.verbs import PersonAdd, PersonRenew
+from appliance.verbs import PersonAdd, PersonList, PersonRemove, PersonRenew, PersonUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from appliance.envelope import Command
     from appliance.journal import Journal
     from appliance.people.consents import ConsentTexts
     from appliance.people.enrolment import Enrolled
     from appliance.people.gallery import Gallery
-    from appliance.people.references import Standard
+    from appliance.people.person import Person
+    from appliance.people.references import Look, Standard
     from appliance.reception import Reception
     from appliance.records import Actor, OperatingPoint
     from appliance.usecases import Acts, Answer
@@ -53,7 +68,50 @@ class PeopleActs:
 
     def acts(self) -> Acts:
         """Return what is done for each verb."""
-        return {PersonAdd: self._add, PersonRenew: self._renew}
+        return {
+            PersonAdd: self._add,
+            PersonRenew: self._renew,
+            PersonUpdate: self._update,
+            PersonRemove: self._remove,
+            PersonList: self._list,
+        }
+
+    def newcomer(self, command: Command, args: Consented) -> Newcomer:
+        """Return who is to be enrolled at the door, as the command says. Raises RefusedError."""
+        standard = self._standard_for(command, args)
+        if standard.accept_medium:
+            raise RefusedError("args.accept_medium has no meaning at the door; views of high quality are waited for")
+        return Newcomer(
+            args.name,
+            self._consent(command, args),
+            _particulars(args),
+            accept_alike=standard.accept_alike,
+            actor=by(command),
+            method=_METHOD,
+        )
+
+    def check(self, command: Command, args: Consented) -> None:
+        """Raise RefusedError where somebody could not be enrolled like this, whatever their photos show."""
+        checked_name(args.name, "name")
+        checked_consent(self._consent(command, args))
+        checked(_particulars(args))
+        self._standard_for(command, args)
+
+    def enrol_photos(self, command: Command, args: Consented, looks: Sequence[Look], answer: Answer) -> None:
+        """Enrol from views of photos, whose templates are those of no gallery yet. Raises RefusedError."""
+        protect = self._gallery.protection.protect
+        enrolled = enrol_looks(
+            self._gallery,
+            self._journal,
+            [look._replace(embedding=protect(look.embedding)) for look in looks],
+            args.name,
+            consent=self._consent(command, args),
+            standard=self._standard_for(command, args),
+            particulars=_particulars(args),
+            actor=by(command),
+            method=_METHOD,
+        )
+        answer(self.told(enrolled))
 
     def renew(self, offer_id: str, actor: Actor, method: str) -> dict[str, Any]:
         """Take an offer: what was seen of a person becomes theirs. Raises RefusedError as `enrol_again`."""
@@ -87,9 +145,69 @@ class PeopleActs:
             method=_METHOD,
         )
         self._reception.taken(args.ticket_id)
-        answer(self._told(enrolled))
+        answer(self.told(enrolled))
 
-    def _told(self, enrolled: Enrolled) -> dict[str, Any]:
+    def _update(self, command: Command, args: PersonUpdate, answer: Answer) -> None:
+        if args.consent == "withdrawn":
+            if args.model_fields_set != {"person_id", "consent"}:
+                raise RefusedError("args.consent of person.update stands alone; a withdrawal is not mixed with changes")
+            withdraw(self._gallery, self._journal, args.person_id, actor=by(command), method=_METHOD)
+        else:
+            self._revise(command, args)
+        answer({"person": _listed(self._known(args.person_id))})
+
+    def _revise(self, command: Command, args: PersonUpdate) -> None:
+        change = Change(args.name, args.external_id, args.notes, args.tags, args.cards)
+        told: dict[str, Any] = {}
+        if args.status is not None:
+            told["status"] = Status(args.status)
+        if args.groups is not None:
+            told["groups"] = checked(Particulars(groups=frozenset(args.groups))).groups
+        for name in ("valid_from", "valid_until"):
+            text = getattr(args, name)
+            if text is not None:
+                told[name] = _instant(name, text) if text else None
+        self._known(args.person_id)
+        revise(
+            self._gallery,
+            self._journal,
+            args.person_id,
+            change,
+            lambda subject: replace(subject, **told),
+            actor=by(command),
+            method=_METHOD,
+        )
+
+    def _known(self, person_id: str) -> Person:
+        """Return whom an id names: over the wire nobody is meant by a name."""
+        known = self._gallery.person(person_id)
+        if known is None:
+            raise RefusedError(f"nobody is enrolled under the id {person_id}; person.list tells the ids")
+        return known
+
+    def _remove(self, command: Command, args: PersonRemove, answer: Answer) -> None:
+        known = self._known(args.person_id)
+        receipt = remove(self._gallery, self._journal, known.person_id, actor=by(command), method=_METHOD)
+        answer({"person_id": receipt.person_id, "references": receipt.references, "receipt": receipt.receipt_hash})
+
+    def _list(self, _command: Command, args: PersonList, answer: Answer) -> None:
+        if args.search:
+            found = self._gallery.search(args.search.strip(), args.limit)
+            answer({"people": [_listed(one) for one in found], "total": len(found), "next": None})
+            return
+        total = self._gallery.size()
+        page = self._gallery.people(after=args.after, limit=args.limit)
+        following = args.after + len(page)
+        answer(
+            {
+                "people": [_listed(one) for one in page],
+                "total": total,
+                "next": following if page and following < total else None,
+            }
+        )
+
+    def told(self, enrolled: Enrolled) -> dict[str, Any]:
+        """Return what whoever enrolled somebody is told: ids, and no number about a face."""
         alike = look_alike(enrolled.rival, self._standard.impostors, self._point())
         return {
             "person_id": enrolled.person.person_id,
@@ -117,3 +235,28 @@ class PeopleActs:
         if (args.accept_medium or args.accept_alike) and command.role is not Role.ADMIN:
             raise RefusedError(f"accept_medium and accept_alike are for admins; {command.client_id} is {command.role}")
         return replace(self._standard, accept_medium=args.accept_medium, accept_alike=args.accept_alike)
+
+
+def _instant(name: str, text: str) -> datetime:
+    try:
+        return instant(text, None, ends=name == "valid_until")
+    except ValueError as fault:
+        raise RefusedError(f"args.{name} of person.update is {text!r}; {fault}") from fault
+
+
+def _particulars(args: Consented) -> Particulars:
+    return Particulars(args.external_id, tags=frozenset(args.tags), groups=frozenset(args.groups))
+
+
+def _listed(one: Person) -> dict[str, Any]:
+    """Return what an enroller is told of a person."""
+    return {
+        "person_id": one.person_id,
+        "name": one.name,
+        "external_id": one.external_id,
+        "status": one.status,
+        "groups": list(one.groups),
+        "references": one.references,
+        "enrolled_at": utc_text(one.enrolled_at),
+        "consent": "withdrawn" if one.withdrawn else "given",
+    }

@@ -16,6 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from appliance.access_desk import AccessDesk
@@ -32,9 +33,12 @@ from appliance.doorway import Doorway, latest_written
 from appliance.drivers.camera import open_camera
 from appliance.drivers.faiss_index import indexed
 from appliance.drivers.photo import encode_jpeg
+from appliance.drivers.photo_child import decode_apart
 from appliance.drivers.qr import read_codes
+from appliance.enrolment.acts import enrol_acts
 from appliance.enrolment.at_the_door import DoorEnrolment
 from appliance.enrolment.desk import GuidedDesk
+from appliance.enrolment.photo_desk import PhotoDesk
 from appliance.errors import ApplianceError, DoorError, StorageError
 from appliance.journal import Journal
 from appliance.operating import DoorVerbs
@@ -49,7 +53,7 @@ from appliance.pipeline import Pipeline
 from appliance.pipeline.following import FollowingStages
 from appliance.pipeline.policy import configured
 from appliance.pipeline.presentation import Presentations
-from appliance.pipeline.reading import ModelStages
+from appliance.pipeline.reading import ModelStages, open_face_reader
 from appliance.privacy.purge import DailyPurge
 from appliance.privacy.retention import Rules, rules_of
 from appliance.reception import Reception
@@ -153,12 +157,6 @@ class Service:
             texts=ConsentTexts(installation.consent_folder),
             point=self._point,
         )
-        self._use_cases = UseCases(
-            ticket_acts(self.reception),
-            door_acts(DoorVerbs(self.link, self.journal), self.settings.door.unlock_s),
-            people.acts(),
-            record_acts(self._status),
-        )
         guided = GuidedDesk(
             self.gallery,
             self.journal,
@@ -180,6 +178,15 @@ class Service:
             codes=_codes,
         )
         self._closing.callback(self._enrolment.close)
+        self._photos = PhotoDesk(partial(open_face_reader, self.settings, installation.models_folder), decode_apart)
+        self._closing.callback(self._photos.close)
+        self._use_cases = UseCases(
+            ticket_acts(self.reception),
+            door_acts(DoorVerbs(self.link, self.journal), self.settings.door.unlock_s),
+            people.acts(),
+            enrol_acts(people, self._enrolment, self._photos),
+            record_acts(self._status),
+        )
         self._purge = DailyPurge(
             self.gallery,
             self.journal,
@@ -261,6 +268,7 @@ class Service:
         self._load_gallery()
         self._switchboard.serve(self._use_cases)
         self._enrolment.tend()
+        self._photos.tend()
         self.reception.tick()
         if self._nobody:  # who would have to wait for it
             self._purge.tend(time.monotonic())

@@ -21,7 +21,7 @@ _SAID = 120
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 Name = Annotated[str, Field(min_length=1, max_length=_LINE)]
 Words = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=63)], ...], Field(strict=False, max_length=32)]
-Instant = Annotated[str, Field(max_length=40, description="ISO 8601 with a zone; none for no bound")]
+Instant = Annotated[str, Field(max_length=40, description="as 2026-12-01 or 2026-12-01T07:30Z; empty for no bound")]
 
 
 class Args(BaseModel):

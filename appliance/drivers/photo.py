@@ -83,7 +83,7 @@ def read_bytes(path: Path) -> bytes:
         raise _refusal(str(path), f"cannot be read: {reason}") from fault
 
 
-def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
+def decode_photo(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Return the picture in `data`: (H, W, 3) RGB, read-only, upright after EXIF, transparency over white.
 
     Baseline and progressive JPEG of grey or colour, and PNG of any depth, whole, of at most 32 MB, 12,000 px a
@@ -93,6 +93,9 @@ def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
     if len(data) > MAX_BYTES:
         raise _refusal(name, f"is larger than {MAX_BYTES} bytes")
     header = _read_header(data, name)
+    if header.width_px * header.height_px > max_pixels:
+        size = f"{header.width_px} x {header.height_px} px"
+        raise _refusal(name, f"is {size}; at most {max_pixels:,} pixels are taken here")
     flags = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     decoded: NDArray[Any] | None
     with _listening(name):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from appliance.enrolment.desk import GuidedDesk, Told
+    from appliance.enrolment.desk import GuidedDesk, Newcomer, Told
     from appliance.enrolment.invitations import InvitationDesk
     from appliance.enrolment.requests import Request
     from appliance.local_socket import Caller
@@ -65,6 +65,14 @@ class DoorEnrolment:
     def busy(self) -> bool:
         """Whether somebody is being enrolled, so that nobody is decided about."""
         return self._desk.busy
+
+    def begin(self, newcomer: Newcomer, hear: Callable[[Told], None]) -> None:
+        """Guide whoever stands before the door, and tell `hear` of every step. Raises RefusedError as the desk."""
+        self._desk.begin(newcomer, hear)
+
+    def stop(self) -> None:
+        """End what is going on, if anything is, without a person."""
+        self._desk.stop()
 
     def see(self, step: Step, at_s: float) -> None:
         """Take in a frame while somebody is enrolled: nobody in it is let in, not even once it is done."""

@@ -9,11 +9,13 @@ from appliance.contract import EventType
 from appliance.errors import RefusedError
 from appliance.people.enrolment import CLI, checked_name, only_one
 from appliance.people.recorded import EventSink, recorded
+from appliance.people.rights import altered
 from appliance.records import Actor, Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from appliance.access.subject import Subject
     from appliance.people.gallery import Gallery
     from appliance.people.person import Details
 
@@ -50,18 +52,47 @@ def change_details(
     person_id = only_one(gallery, name_or_id).person_id
     told: list[str] = []
 
-    def carry_out() -> Details:
-        before = gallery.details(person_id)
-        wanted = _checked(change(before))
-        after = gallery.set_details(person_id, **wanted._asdict())
-        names = ("name", "external_id", "notes", "tags", "cards", "max_fpir")
-        told.extend(name for name in names if getattr(before, name) != getattr(after, name))
-        return after
-
     def say(_: Details) -> Event:
         return _updated(f"person {person_id}, changed: {', '.join(told) or 'nothing'}", actor, method)
 
+    return recorded(gallery, audit, lambda: _altered(gallery, person_id, change, told), say, "nothing was changed")
+
+
+def revise(
+    gallery: Gallery,
+    audit: EventSink,
+    person_id: str,
+    change: Change,
+    access: Callable[[Subject], Subject],
+    *,
+    actor: Actor = CLI,
+    method: str = "cli",
+) -> Details:
+    """Change what is known of a person and what they may do, all of it or nothing, with one entry in the audit log.
+
+    Raises as `change_details` and `rights.change_access`.
+    """
+    told: list[str] = []
+    rights: list[str] = []
+
+    def carry_out() -> Details:
+        _altered(gallery, person_id, lambda _before: change, told)
+        altered(gallery, person_id, access, rights)
+        return gallery.details(person_id)
+
+    def say(_: Details) -> Event:
+        said = [f"changed: {', '.join(told)}"] * bool(told) + [f"access: {'; '.join(rights)}"] * bool(rights)
+        return _updated(f"person {person_id}, {', '.join(said) or 'nothing changed'}", actor, method)
+
     return recorded(gallery, audit, carry_out, say, "nothing was changed")
+
+
+def _altered(gallery: Gallery, person_id: str, change: Callable[[Details], Change], told: list[str]) -> Details:
+    before = gallery.details(person_id)
+    after = gallery.set_details(person_id, **_checked(change(before))._asdict())
+    names = ("name", "external_id", "notes", "tags", "cards", "max_fpir")
+    told.extend(name for name in names if getattr(before, name) != getattr(after, name))
+    return after
 
 
 def withdraw(gallery: Gallery, audit: EventSink, name_or_id: str, *, actor: Actor = CLI, method: str = "cli") -> str:

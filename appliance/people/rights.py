@@ -47,21 +47,26 @@ def change_access(
     """
     said: list[str] = []
 
-    def carry_out() -> Subject:
-        before = subject_of(gallery, name_or_id)
-        after = change(before)
-        first, end = after.valid_from, after.valid_until
-        if first is not None and end is not None and not first < end:
-            raise RefusedError(f"{_text(end)} is not after {_text(first)}; no time would be left")
-        said.extend(_differences(before, after))
-        gallery.set_access(after)
-        return after
-
     def say(subject: Subject) -> Event:
         detail = f"person {subject.person_id}, access: {'; '.join(said) or 'as before'}"
         return Event(EventType.UPDATED, datetime.now(UTC), actor, method, detail=detail)
 
-    return recorded(gallery, audit, carry_out, say, "nothing was changed")
+    return recorded(gallery, audit, lambda: altered(gallery, name_or_id, change, said), say, "nothing was changed")
+
+
+def altered(gallery: Gallery, name_or_id: str, change: Callable[[Subject], Subject], said: list[str]) -> Subject:
+    """Return the person as `change` makes them, without an entry in the log; `said` is told what is different.
+
+    Raises as `change_access`.
+    """
+    before = subject_of(gallery, name_or_id)
+    after = change(before)
+    first, end = after.valid_from, after.valid_until
+    if first is not None and end is not None and not first < end:
+        raise RefusedError(f"{_text(end)} is not after {_text(first)}; no time would be left")
+    said.extend(_differences(before, after))
+    gallery.set_access(after)
+    return after
 
 
 def facts(subject: Subject) -> dict[str, str]:
