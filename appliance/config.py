@@ -202,6 +202,8 @@ class MqttSettings(Section):
     password_file: str = ""
     tls: bool = False
     ca_file: str = ""
+    cert_file: str = ""  # our own certificate, for a broker that knows its clients by theirs
+    key_file: str = ""  # of that certificate
     version: Literal["5", "3.1.1"] = "5"  # of MQTT; only with 5 does the broker keep overlong messages from us
 
 

@@ -369,9 +369,13 @@ def _password(settings: MqttSettings) -> str | None:
 
 
 def _tls(settings: MqttSettings) -> ssl.SSLContext | None:
-    """Return what a broker's certificate is checked with; None for plaintext, which is never a fallback."""
-    if settings.ca_file and not settings.tls:
-        raise ConfigError(f"mqtt.ca_file is {settings.ca_file!r} but mqtt.tls is false; set it to true")
+    """Return what a broker's certificate is checked with, and ours; None for plaintext, which is never a fallback."""
+    for key, value in (("ca_file", settings.ca_file), ("cert_file", settings.cert_file)):
+        if value and not settings.tls:
+            raise ConfigError(f"mqtt.{key} is {value!r} but mqtt.tls is false; set it to true")
+    if bool(settings.cert_file) != bool(settings.key_file):
+        missing = "key_file" if settings.cert_file else "cert_file"
+        raise ConfigError(f"mqtt.{missing} is missing; a certificate and its key come together")
     if not settings.tls:
         return None
     try:
@@ -380,7 +384,22 @@ def _tls(settings: MqttSettings) -> ssl.SSLContext | None:
         raise ConfigError(f"mqtt.ca_file {settings.ca_file} cannot be used: {_in_words(fault)}") from fault
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = _TidySocket
+    if settings.cert_file:
+        _present(context, settings)
     return context
+
+
+def _present(context: ssl.SSLContext, settings: MqttSettings) -> None:
+    """Have the context show our own certificate."""
+
+    def refuse() -> str:  # OpenSSL would ask at the terminal, and wait
+        raise ConfigError(f"mqtt.key_file {settings.key_file} is under a passphrase; nobody is there to enter it")
+
+    try:
+        context.load_cert_chain(settings.cert_file, settings.key_file, refuse)
+    except OSError as fault:  # also ssl.SSLError: no PEM, or the key of another certificate
+        why = f"mqtt.cert_file {settings.cert_file} and mqtt.key_file {settings.key_file} cannot be used together"
+        raise ConfigError(f"{why}: {fault.strerror or fault}") from fault
 
 
 def _in_words(fault: BaseException) -> str:
