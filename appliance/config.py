@@ -10,13 +10,17 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from appliance.access.schedule import Period
+from appliance.contract import REFERRED
 from appliance.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from appliance.contract import Reason
 
 
 class Section(BaseModel):
@@ -32,6 +36,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 _Model = TypeVar("_Model", bound=BaseModel)
 Wire = Annotated[str, Field(pattern=r"^((0|[1-9][0-9]{0,3}) (NO|NC))?$")]
 Pin = Annotated[int, Field(ge=0, le=1023)]
+_CLIENT = r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
+Rings = Annotated[str, Field(pattern=rf"^({_CLIENT}([,;] ?{_CLIENT})*)?$")]
+_REFERRED = "|".join(sorted(REFERRED))
 
 
 class DeviceSettings(Section):
@@ -174,9 +181,40 @@ class ConsentSettings(Section):
 
 
 class AttendantSettings(Section):
-    """How long a human has to answer."""
+    """Which humans are asked, and how long they have to answer: docs/mqtt.md."""
 
     ticket_s: Annotated[float, Field(ge=1, le=600)] = 30.0
+    order: Rings = ""  # client ids who are rung together, then who is rung too: `desk, guard; manager`; empty: all
+    escalate_s: Annotated[float, Field(ge=1, le=600)] = 10.0  # before the next of the order are rung too
+    quiet: str = ""  # time of day in which `quiet_order` is rung: `22:00-06:00`
+    quiet_order: Rings = ""  # as `order`; empty: nobody, and who would have to be asked about is refused at once
+    two_for: Annotated[str, Field(pattern=rf"^(all|({_REFERRED})(, ?({_REFERRED}))*)?$")] = ""  # needs two approvals
+
+    @field_validator("quiet")
+    @classmethod
+    def _demand_period(cls, text: str) -> str:
+        if text:
+            Period.parse(text, with_days=False)
+        return text
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Who is rung, one group after the other; () for everybody at once."""
+        return _groups(self.order)
+
+    @property
+    def quiet_groups(self) -> tuple[tuple[str, ...], ...]:
+        """Who is rung in quiet hours; () for nobody."""
+        return _groups(self.quiet_order)
+
+    @property
+    def quiet_period(self) -> Period | None:
+        """The quiet hours, on the wall clock; None for none."""
+        return Period.parse(self.quiet, with_days=False) if self.quiet else None
+
+    def approvals(self, reason: Reason) -> int:
+        """Return how many attendants must approve a visitor who is referred for this reason: 1 or 2."""
+        return 2 if self.two_for == "all" or reason in _words(self.two_for) else 1
 
 
 Days = Annotated[int, Field(ge=0, le=36500)]
@@ -311,6 +349,10 @@ def _checked(model: type[_Model], table: dict[str, object], name: str, keys: str
 
 def _words(listed: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.strip() for word in listed.split(",") if word))
+
+
+def _groups(listed: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(_words(group) for group in listed.split(";") if group)
 
 
 def _first_line(fault: ValidationError, keys: str) -> str:

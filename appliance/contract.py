@@ -35,6 +35,10 @@ class EventType(StrEnum):
     APPROVAL_GRANTED = "approval_granted"
     APPROVAL_DENIED = "approval_denied"
     APPROVAL_EXPIRED = "approval_expired"
+    APPROVAL_PARTIAL = "approval_partial"
+    APPROVAL_AGAIN = "approval_again"
+    APPROVAL_ESCALATED = "approval_escalated"
+    VISITOR_TOLD = "visitor_told"
     REX = "rex"
     REMOTE_UNLOCK = "remote_unlock"
     DOOR_OPENED = "door_opened"
@@ -101,6 +105,18 @@ class Reason(StrEnum):
     OPERATOR_TIMEOUT = "operator_timeout"
 
 
+# Why a human is asked: the closed list of `reason` in a ticket.
+REFERRED = frozenset(
+    {
+        Reason.UNKNOWN_FACE,
+        Reason.LIVENESS_UNCERTAIN,
+        Reason.AMBIGUOUS_MATCH,
+        Reason.MULTIPLE_FACES,
+        Reason.SECOND_FACTOR_REQUIRED,
+    }
+)
+
+
 class Hint(StrEnum):
     """All that the door itself may say to a visitor: never a name, never a score."""
 
@@ -115,6 +131,9 @@ class Hint(StrEnum):
     SECOND_FACTOR = "second_factor"
     NEXT_PERSON = "next_person"
     ASKING = "asking"
+    SHOW_AGAIN = "show_again"
+    RING = "ring"
+    USE_PIN = "use_pin"
     WELCOME = "welcome"
     ENROLMENT = "enrolment"
     LOOK_STRAIGHT = "look_straight"

@@ -11,6 +11,7 @@ from hypothesis import settings as trials
 from hypothesis import strategies as st
 
 from appliance.config import Line, Settings, load, parse, with_driver
+from appliance.contract import REFERRED, Reason
 from appliance.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "access.two_person_s": (5.0, 120.0, True),
     "access.factor_s": (5.0, 120.0, True),
     "attendant.ticket_s": (1.0, 600.0, True),
+    "attendant.escalate_s": (1.0, 600.0, True),
     **{f"retention.{name}_days": (0, 36500, True) for name in ("never_seen", "unseen", "leaver", "consent")},
     "mqtt.port": (1, 65535, True),
 }
@@ -163,6 +165,36 @@ def test_species_are_plain_words(value: str) -> None:
     """The kinds of attack to be tried are words, each once; they become names of folders and parts of a page."""
     refusal("commissioning.species", f'"{value}"')
     assert parsed("commissioning.species", '"mask, mask,print"').commissioning.species_names == ("mask", "print")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((f"attendant.{key}", value) for key in ("order", "quiet_order") for value in (";", "a;", "a b", "#", "a,,b")),
+        *(("attendant.quiet", value) for value in ("22-06", "24:00-06:00", "Mon 22:00-06:00", "06:00-06:00", "later")),
+        *(("attendant.two_for", value) for value in ("any", "unknown_face;", "all, unknown_face", "wrong_pin", "ok")),
+    ],
+)
+def test_who_is_asked_is_said_in_plain_words(key: str, value: str) -> None:
+    """What is no client id, no time of day or no reason for a ticket is refused, and named."""
+    refusal(key, f'"{value}"')
+
+
+def test_who_is_asked_is_read_in_order() -> None:
+    """Groups come in their order, each client once; a reason that is named needs two voices, another one."""
+    asked = parse(
+        '[attendant]\norder = "desk, guard,desk; manager"\nquiet = "22:00-06:00"\n'
+        'two_for = "liveness_uncertain, ambiguous_match"\n',
+        "appliance.toml",
+    ).attendant
+    assert asked.groups == (("desk", "guard"), ("manager",))
+    assert asked.quiet_groups == ()
+    assert asked.quiet_period is not None
+    assert (asked.quiet_period.begin, asked.quiet_period.end) == (22 * 60, 30 * 60)
+    assert [asked.approvals(one) for one in (Reason.LIVENESS_UNCERTAIN, Reason.UNKNOWN_FACE)] == [2, 1]
+    assert Settings().attendant.approvals(Reason.LIVENESS_UNCERTAIN) == 1
+    everything = parse('[attendant]\ntwo_for = "all"\n', "appliance.toml").attendant
+    assert {everything.approvals(one) for one in REFERRED} == {2}
 
 
 @pytest.mark.parametrize("value", [",", "a,", ",a", "a,,b", "a b", "../a", "a/b", "a,b,c,d,e", "ä", "a\\nb", "a" * 64])
