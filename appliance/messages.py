@@ -128,6 +128,36 @@ class DoorStateMessage(BaseModel):
     for_s: Annotated[float | None, Field(description="seconds until it ends by itself; none for never")]
 
 
+class HomeEvent(Message):
+    """`ha/event`: one event as Home Assistant may keep and show it: no number, no text, and never one of duress.
+
+    It has no sequence number: a gap would tell that something is kept from it.
+    """
+
+    event_type: EventType
+    at: Instant
+    device_id: str
+    door: str
+    actor: EventActor | None
+    method: str
+    reason: Reason | None
+    presentation_id: str
+    ticket_id: str
+    # Of approval_requested alone:
+    expires_at: Instant | None = None
+    liveness: Literal["live", "uncertain", "attack", ""] = ""
+    quality: Annotated[str, Field(description="grade, in a word")] = ""
+
+
+class HomeAccess(Message):
+    """`ha/access`: who was let in last, and when."""
+
+    at: Instant
+    door: str
+    person_id: Annotated[str, Field(description="empty where an attendant vouched for a visitor")]
+    method: str
+
+
 def reply(request_id: str, error: str = "", result: dict[str, Any] | None = None, *, done: bool = True) -> Reply:
     """Return the reply to a request; `error` "" means done."""
     return Reply(request_id=request_id, ok=not error, error=error, result=result or {}, done=done)
