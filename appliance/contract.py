@@ -252,6 +252,26 @@ class Topic(StrEnum):
     HA_ACCESS = "ha/access"
 
 
+# What is said to the door; every other topic is the door's own to say.
+TO_THE_DOOR = frozenset({Topic.CMD, Topic.HA_LOCK, Topic.HA_ANSWER})
+
+# Which roles may hear a topic of the door. `reply` is heard by the client that it names, `ha` by Home Assistant alone.
+TOPIC_ROLES: Mapping[Topic, frozenset[Role]] = MappingProxyType(
+    {
+        Topic.AVAILABILITY: frozenset(Role),
+        Topic.LOCK_STATE: _OPERATORS | _AUDITORS,
+        Topic.DOOR_CONTACT: _OPERATORS | _AUDITORS,
+        Topic.DOOR_STATE: _OPERATORS | _AUDITORS,
+        Topic.ALARM: _OPERATORS | _AUDITORS,
+        Topic.EVENT: _OPERATORS | _ENROLLERS | _AUDITORS,  # an enroller hears of offers to renew
+        Topic.EVENT_FEED: _AUDITORS,
+        Topic.APPROVAL_REQUEST: _OPERATORS | _ENROLLERS,
+        Topic.APPROVAL_RESULT: _OPERATORS | _ENROLLERS,
+        Topic.APPROVAL_IMAGE: _OPERATORS,  # whoever enrols has the visitor before them
+    }
+)
+
+
 def topic(device_id: str, level: Topic, leaf: str = "") -> str:
     """Return the full topic, such as `ostiary/front/cmd/approve`.
 
