@@ -75,10 +75,10 @@ class Client:
 class Nonces(Protocol):
     """The highest nonce of each client, which outlives a power cut."""
 
-    def advance(self, client_id: str, nonce: int) -> bool:
+    def advance(self, client: Client, nonce: int) -> bool:
         """Store the nonce durably and return True where it lies above the client's last; else False.
 
-        Also False for a client that is unknown or revoked by now.
+        Also False for a client that is unknown or revoked by now, or has another key or role.
         """
 
 
@@ -175,7 +175,7 @@ def open_envelope(
     if not _authentic(client.key, fields, topic, device_id):
         return Refusal(Fault.BAD_SIGNATURE, *ids)
     fault = _untimely(fields, now, skew_s) or _not_allowed(client, fields["verb"])
-    if fault is None and not nonces.advance(client.client_id, fields["nonce"]):
+    if fault is None and not nonces.advance(client, fields["nonce"]):
         fault = Fault.REPLAYED
     if fault is not None:
         return Refusal(fault, *ids, authentic=True)

@@ -59,7 +59,12 @@ def own_key(path: Path) -> Ed25519PrivateKey:
 
 def public_text(key: Ed25519PrivateKey) -> str:
     """Return the public key of `key` in base64: 44 characters."""
-    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    return public_key_text(key.public_key())
+
+
+def public_key_text(key: Ed25519PublicKey) -> str:
+    """Return a public key in base64: 44 characters."""
+    return base64.b64encode(key.public_bytes_raw()).decode()
 
 
 def read_public_key(text: str) -> Ed25519PublicKey:

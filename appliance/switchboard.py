@@ -12,9 +12,10 @@ from appliance.attendant import result_message, ticket_message
 from appliance.clients import Registry
 from appliance.contract import Topic
 from appliance.drivers.mqtt import Incoming, MqttLink
-from appliance.envelope import Refusal, open_envelope
+from appliance.envelope import Fault, Refusal, open_envelope
 from appliance.errors import RefusedError
 from appliance.messages import reply
+from appliance.replies import RecentReplies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +41,7 @@ class Switchboard:
         settings = installation.settings
         self._device_id = settings.device.id
         self._clients = Registry(installation.clients_file)
+        self._replies = RecentReplies()
         self._inbox: queue.Queue[Incoming] = queue.Queue(WAITING)
         self._mqtt = MqttLink(settings.mqtt, self._device_id, self._inbox) if settings.mqtt.enabled else None
         self._hearers: dict[str, Callable[[Incoming], None]] = {}  # by topic, besides commands
@@ -110,27 +112,25 @@ class Switchboard:
             nonces=self._clients,
         )
         if isinstance(command, Refusal):
-            _log.warning("a command on %s was refused: %s", incoming.topic, command.why)
-            if command.authentic:
-                self._reply(command.client_id, command.request_id, error=command.why.value)
+            self._refuse(incoming, command)
             return
 
         def answer(result: Mapping[str, Any] | None = None, error: str = "", *, done: bool = True) -> None:
-            self._reply(command.client_id, command.request_id, result, error, done=done)
+            payload = reply(command.request_id, error, dict(result or {}), done=done).json_bytes()
+            self._replies.note(command.client_id, incoming.payload, payload)
+            self.publish(Topic.REPLY, payload, leaf=command.client_id)
 
+        self._replies.note(command.client_id, incoming.payload)
         try:
             use_cases.carry_out(command, answer)
         except RefusedError as refusal:
             answer(error=str(refusal))
 
-    def _reply(
-        self,
-        client_id: str,
-        request_id: str,
-        result: Mapping[str, Any] | None = None,
-        error: str = "",
-        *,
-        done: bool = True,
-    ) -> None:
-        payload = reply(request_id, error, dict(result or {}), done=done)
-        self.publish(Topic.REPLY, payload.json_bytes(), leaf=client_id)
+    def _refuse(self, incoming: Incoming, refusal: Refusal) -> None:
+        """Say why to a client whose signature held; a second copy of what was done gets the first one's reply (D12)."""
+        again = self._replies.find(refusal.client_id, incoming.payload) if refusal.why is Fault.REPLAYED else None
+        if again is None:
+            _log.warning("a command on %s was refused: %s", incoming.topic, refusal.why)
+        if refusal.authentic and again != b"":
+            payload = again or reply(refusal.request_id, refusal.why.value).json_bytes()
+            self.publish(Topic.REPLY, payload, leaf=refusal.client_id)

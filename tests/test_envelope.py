@@ -41,11 +41,11 @@ class Counter:
     def __init__(self) -> None:
         self.last: dict[str, int] = {}
 
-    def advance(self, client_id: str, nonce: int) -> bool:
+    def advance(self, client: Client, nonce: int) -> bool:
         """As promised by Nonces."""
-        if nonce <= self.last.get(client_id, -1):
+        if nonce <= self.last.get(client.client_id, -1):
             return False
-        self.last[client_id] = nonce
+        self.last[client.client_id] = nonce
         return True
 
 

@@ -72,12 +72,14 @@ def _plain(entry: Entry) -> dict[str, str | int | None]:
         "added_at": entry.added_at.isoformat(),
         "revoked_at": entry.revoked_at.isoformat() if entry.revoked_at else None,
         "nonce": entry.nonce,
+        "last_used_at": entry.last_used_at.isoformat() if entry.last_used_at else None,
     }
 
 
 def _table(entries: tuple[Entry, ...]) -> Table:
-    table = Table("client", "role", "since", "state")
+    table = Table("client", "role", "since", "last command", "state")
     for entry in entries:
         state = f"revoked {entry.revoked_at:%Y-%m-%d %H:%M} UTC" if entry.revoked_at else "active"
-        table.add_row(entry.client_id, entry.role.value, f"{entry.added_at:%Y-%m-%d}", state)
+        used = f"{entry.last_used_at:%Y-%m-%d %H:%M} UTC" if entry.last_used_at else "never"
+        table.add_row(entry.client_id, entry.role.value, f"{entry.added_at:%Y-%m-%d}", used, state)
     return table

@@ -177,7 +177,9 @@ def test_what_only_grows_is_not_set_back(device: Installation) -> None:
     """D5 F15: a restore makes no used pass new, no revoked client known, no nonce lower and the log no shorter."""
     path = backed_up(device)
     with Registry(device.clients_file) as clients:
-        clients.advance("tablet", 7)
+        tablet = clients.find("tablet")
+        assert tablet is not None
+        clients.advance(tablet, 7)
         clients.revoke("tablet")
     with Ledger(device.ledger_file) as ledger:
         ledger.use("0123456789abcdef-1", datetime(2040, 1, 1, tzinfo=UTC))
