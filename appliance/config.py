@@ -243,6 +243,22 @@ class MqttSettings(Section):
     cert_file: str = ""  # our own certificate, for a broker that knows its clients by theirs
     key_file: str = ""  # of that certificate
     version: Literal["5", "3.1.1"] = "5"  # of MQTT; only with 5 does the broker keep overlong messages from us
+    backlog: Annotated[int, Field(ge=1, le=500_000)] = 100_000  # events that `event/feed` sends after an outage
+
+
+class MetricsSettings(Section):
+    """What Prometheus may read, in the open: docs/operating.md."""
+
+    enabled: bool = False
+    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 9478
+
+
+class LogsSettings(Section):
+    """Where log lines go: docs/operating.md."""
+
+    to: Literal["auto", "journal", "lines"] = "auto"  # the journal where systemd started us, else standard error
+    level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class HomeAssistantSettings(Section):
@@ -270,6 +286,8 @@ class Settings(Section):
     attendant: AttendantSettings = AttendantSettings()
     retention: RetentionSettings = RetentionSettings()
     mqtt: MqttSettings = MqttSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    logs: LogsSettings = LogsSettings()
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
 
     @model_validator(mode="after")

@@ -112,6 +112,14 @@ class EventMessage(Message):
     hash: Sha256
 
 
+class FeedGap(Message):
+    """`event/feed`: these entries are not sent; the verb `feed` tells them where they are there."""
+
+    first: Annotated[int, Field(ge=1, description="sequence number of the first that is passed over")]
+    last: Annotated[int, Field(ge=1, description="sequence number of the last")]
+    why: Annotated[Literal["backlog", "missing"], Field(description="beyond mqtt.backlog, or not in the log")]
+
+
 class DoorStateMessage(BaseModel):
     """`door/state`: the door as a whole, and the result of every verb that moves it."""
 

@@ -8,7 +8,6 @@ Whatever goes wrong in one turn is logged, written down and survived; the door k
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import queue
@@ -22,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 from appliance.access_desk import AccessDesk
 from appliance.admission import Admission
 from appliance.asking import Asking
-from appliance.audit import AuditLog, as_payload
+from appliance.audit import AuditLog
 from appliance.capture import Capture
 from appliance.clerk import Clerk
 from appliance.clock import WallClock
 from appliance.commissioning.clearance import clearance
-from appliance.contract import EventType, Topic
+from appliance.contract import EventType
 from appliance.door.link import ControllerLink
 from appliance.doorway import Doorway, latest_written
 from appliance.drivers.camera import open_camera
@@ -40,6 +39,7 @@ from appliance.enrolment.at_the_door import DoorEnrolment
 from appliance.enrolment.desk import GuidedDesk
 from appliance.enrolment.photo_desk import PhotoDesk
 from appliance.errors import ApplianceError, DoorError, StorageError
+from appliance.feed import feed_acts
 from appliance.journal import Journal
 from appliance.operating import DoorVerbs
 from appliance.people.calibration import door_point, own_tail
@@ -133,7 +133,7 @@ class Service:
                 told=hooks.on_verdict,
             )
             self._closing = opening.pop_all()
-        self.journal = Journal(audit, (self._announce, self._hear, hooks.on_event))
+        self.journal = Journal(audit, (self._switchboard.announce, self._hear, hooks.on_event))
         self.link.resume(*latest_written(audit))
         self.doorway = Doorway(self.link, self.journal, self._switchboard.publish, device.id)
         clerk = Clerk(self.journal, self._now, of_recording=not self._live)
@@ -186,6 +186,7 @@ class Service:
             people.acts(),
             enrol_acts(people, self._enrolment, self._photos),
             record_acts(self._status),
+            feed_acts(audit),
         )
         self._purge = DailyPurge(
             self.gallery,
@@ -319,9 +320,6 @@ class Service:
         """Take in what was changed of the gallery or its calibration, here or by another process."""
         if (snapshot := self._present_gallery()) is not self._snapshot:
             self._snapshot, self._own = snapshot, own_tail(self.gallery, snapshot.model_id)
-
-    def _announce(self, event: AuditEvent) -> None:
-        self._switchboard.publish(Topic.EVENT, json.dumps(as_payload(event)))
 
     def _hear(self, event: AuditEvent) -> None:
         if self._upgrade is not None:

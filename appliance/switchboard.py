@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import time
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from appliance.contract import Topic
 from appliance.drivers.mqtt import Incoming, MqttLink
 from appliance.envelope import Fault, Refusal, open_envelope
 from appliance.errors import RefusedError
+from appliance.feed import EventFeed, as_bytes
 from appliance.messages import reply
 from appliance.replies import RecentReplies
 
@@ -23,11 +25,14 @@ if TYPE_CHECKING:
     from appliance.attendant import Ticket
     from appliance.commands.options import Installation
     from appliance.contract import Reason
+    from appliance.records import AuditEvent
     from appliance.usecases import UseCases
 
 _log = logging.getLogger(__name__)
 
 WAITING = 256  # commands; what comes on top of that is dropped by the link, and counted
+# Seconds after which a message serves nobody: it is not sent late. A ticket's are its own.
+_WITHIN_S = {Topic.EVENT: 10.0, Topic.APPROVAL_RESULT: 60.0, Topic.REPLY: 60.0}
 PER_TURN = 8  # commands carried out between two frames: a flood waits, the door does not
 
 
@@ -43,18 +48,29 @@ class Switchboard:
         self._clients = Registry(installation.clients_file)
         self._replies = RecentReplies()
         self._inbox: queue.Queue[Incoming] = queue.Queue(WAITING)
-        self._mqtt = MqttLink(settings.mqtt, self._device_id, self._inbox) if settings.mqtt.enabled else None
+        self._mqtt, self._feed = None, None
+        if settings.mqtt.enabled:
+            self._feed = EventFeed(
+                installation.open_audit, self._device_id, installation.feed_file, settings.mqtt.backlog
+            )
+            self._mqtt = MqttLink(settings.mqtt, self._device_id, self._inbox, backlog=self._feed)
+        ticket_s = settings.attendant.ticket_s
+        self._within_s = {Topic.APPROVAL_IMAGE: ticket_s, Topic.APPROVAL_REQUEST: ticket_s, **_WITHIN_S}
         self._hearers: dict[str, Callable[[Incoming], None]] = {}  # by topic, besides commands
 
     def start(self) -> None:
         """Begin to connect; a broker that is not there is tried again for ever."""
         if self._mqtt is not None:
             self._mqtt.start()
+        if self._mqtt is not None and self._feed is not None:
+            self._feed.start(self._mqtt.wake)
 
     def close(self) -> None:
         """Say goodbye and close."""
         if self._mqtt is not None:
             self._mqtt.close()
+        if self._feed is not None:
+            self._feed.close()
         self._clients.close()
 
     @property
@@ -69,14 +85,21 @@ class Switchboard:
             self._mqtt.listen(topic)
 
     def publish(self, level: Topic, payload: str | bytes, *, retained: bool = False, leaf: str = "") -> None:
-        """Send, or queue while there is no broker; returns at once and never raises."""
+        """Send, or queue while there is no broker and it is of use; returns at once and never raises."""
         if self._mqtt is not None:
-            self._mqtt.publish(level, payload, retained=retained, leaf=leaf)
+            within_s = self._within_s.get(level, math.inf)
+            self._mqtt.publish(level, payload, retained=retained, leaf=leaf, within_s=within_s)
 
     def publish_at(self, topic: str, payload: str | bytes, *, retained: bool = False) -> None:
         """Send as `publish` does, to a full topic that may lie outside ours."""
         if self._mqtt is not None:
             self._mqtt.publish_at(topic, payload, retained=retained)
+
+    def announce(self, event: AuditEvent) -> None:
+        """Tell of an event now, to whoever listens now; the feed brings it to everybody else."""
+        self.publish(Topic.EVENT, as_bytes(event))
+        if self._feed is not None:
+            self._feed.ring()
 
     def ask(self, ticket: Ticket) -> None:
         """Show the ticket to the attendants, its picture first."""

@@ -49,6 +49,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "attendant.escalate_s": (1.0, 600.0, True),
     **{f"retention.{name}_days": (0, 36500, True) for name in ("never_seen", "unseen", "leaver", "consent")},
     "mqtt.port": (1, 65535, True),
+    "mqtt.backlog": (1, 500_000, True),
+    "metrics.port": (1, 65535, True),
 }
 KEYS = [
     f"{section}.{name}"

@@ -59,6 +59,11 @@ class Installation:
         return self.state / "audit.db"
 
     @property
+    def feed_file(self) -> Path:
+        """The last entry of the audit chain that the broker has."""
+        return self.state / "feed.cursor"
+
+    @property
     def ledger_file(self) -> Path:
         """The database of used passes, and of who went through last."""
         return self.state / "ledger.db"
