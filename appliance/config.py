@@ -303,6 +303,13 @@ class Settings(Section):
             taken[pin] = key
         return self
 
+    @model_validator(mode="after")
+    def _demand_broker(self) -> Self:
+        if self.home_assistant.enabled and not self.mqtt.enabled:
+            msg = "home_assistant.enabled is true and mqtt.enabled is false; it is reached over the broker alone"
+            raise ValueError(msg)
+        return self
+
     def _pins(self) -> Iterator[tuple[str, int | str, int, tuple[int, int, str]]]:
         yield "door.relay_pin", self.door.relay_pin, self.door.relay_pin, _BCM_OUTPUT
         for name, pin in self.outputs.pins.items():
