@@ -35,12 +35,20 @@ _log = logging.getLogger(__name__)
 
 MOST_BYTES = 96 * 1024  # of a page that a client asks for: what any client of ours takes as one message
 _PAGE = 50
-_PAGE_S = 0.25  # between two pages: 200 entries a second, so that an outage that ends takes nothing from the door
 _AHEAD = 100  # entries that are read and not taken yet
-_LOOK_S = 2.0  # another process may append too
-_AGAIN_S = 60.0  # after a refusal by the broker, and after a fault of the disk
-_KEEP_EVERY = 100  # acknowledgements
-_KEEP_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPace:
+    """How fast the feed is, and how often it writes."""
+
+    page_s: float = (
+        0.25  # between two pages: 200 entries a second, so that an outage that ends takes nothing off the door
+    )
+    look_s: float = 2.0  # whether another process has appended too
+    again_s: float = 60.0  # after a refusal by the broker, and after a fault of the disk
+    keep_every: int = 100  # acknowledgements after which the cursor is kept, or
+    keep_s: float = 600.0  # so long after the latest time
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +98,16 @@ class EventFeed:
     After a power cut some entries come twice, and none is missing.
     """
 
-    def __init__(self, open_audit: Callable[[], AuditLog], device_id: str, cursor_file: Path, backlog: int) -> None:
+    def __init__(
+        self,
+        open_audit: Callable[[], AuditLog],
+        device_id: str,
+        cursor_file: Path,
+        backlog: int,
+        pace: FeedPace = FeedPace(),
+    ) -> None:
         self._open = open_audit
+        self._pace = pace
         self._topic = topic(device_id, Topic.EVENT_FEED)
         self._backlog = backlog
         self._cursor = Cursor(cursor_file)
@@ -124,7 +140,8 @@ class EventFeed:
         self._bell.set()
         if self._thread.is_alive():
             self._thread.join(5.0)
-        self._keep()
+        if self._place != self._kept:
+            self._keep()
 
     def ring(self) -> None:
         """Take note that an event was written; from any thread, and returns at once."""
@@ -154,10 +171,12 @@ class EventFeed:
             elif item.place is not None:
                 self._place = item.place
             if self._refused and not self._taken:
-                self._not_before_s = time.monotonic() + _AGAIN_S
+                self._not_before_s = time.monotonic() + self._pace.again_s
                 self._again()
         if refusal:
-            _log.warning("the broker refuses %s: %s; it is tried again in %.0f s", self._topic, refusal, _AGAIN_S)
+            _log.warning(
+                "the broker refuses %s: %s; it is tried again in %.0f s", self._topic, refusal, self._pace.again_s
+            )
 
     def lost(self) -> None:
         """Give everything that was taken and not settled once more."""
@@ -178,11 +197,11 @@ class EventFeed:
                         self._look(audit)
             except StorageError as fault:
                 _log.error("the event feed waits: %s", fault)
-                self._stopping.wait(_AGAIN_S)
+                self._stopping.wait(self._pace.again_s)
 
     def _look(self, audit: AuditLog) -> None:
         """Read a page where there is room for it, and keep the cursor where it is due."""
-        self._bell.wait(_LOOK_S)
+        self._bell.wait(self._pace.look_s)
         self._bell.clear()
         self._head_seq = audit.head().seq
         if len(self._ready) <= _AHEAD - _PAGE:
@@ -194,9 +213,9 @@ class EventFeed:
         if self._ready:
             self._wake()
         behind = self._place.seq - self._kept.seq
-        if behind >= _KEEP_EVERY or (behind and time.monotonic() - self._kept_s >= _KEEP_S):
+        if behind >= self._pace.keep_every or (behind and time.monotonic() - self._kept_s >= self._pace.keep_s):
             self._keep()
-        self._stopping.wait(_PAGE_S)
+        self._stopping.wait(self._pace.page_s)
 
     def _page(self, audit: AuditLog) -> Iterator[_Item]:
         if self._head_seq - self._read_seq > self._backlog:
