@@ -1,13 +1,11 @@
 """A private MQTT broker for a demonstration or a test: on this machine only, for as long as the block lasts.
 
-It is not the broker of a house: docs/mqtt.md says how to set that up.
+It is not the broker of a house: docs/broker.md says how to set that up.
 """
 
 from __future__ import annotations
 
-import base64
 import getpass
-import hashlib
 import importlib
 import importlib.util
 import json
@@ -22,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from appliance.broker_setup import password_line
 from appliance.config import MqttSettings
 from appliance.drivers.mqtt import check_broker
 from appliance.errors import BrokerError
@@ -120,11 +119,7 @@ def _mosquitto(folder: Path, port: int, password: str) -> list[str]:
     program = find_mosquitto()
     if program is None:
         raise BrokerError("mosquitto is not installed; apt install mosquitto")
-    # The format of mosquitto_passwd: $7$ is PBKDF2 with SHA-512.
-    salt, rounds = secrets.token_bytes(12), 101
-    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds)
-    line = f"{_USERNAME}:$7${rounds}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n"
-    users = _write(folder / "broker.users", line)
+    users = _write(folder / "broker.users", password_line(_USERNAME, password))
     settings = [
         f"listener {port} 127.0.0.1",
         "allow_anonymous false",

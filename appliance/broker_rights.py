@@ -29,7 +29,7 @@ _SHOWN = (
 class Right:
     """A topic, or all below it, that a user may say or hear."""
 
-    way: Literal["read", "write"]  # as the user sees it
+    way: Literal["read", "write", "readwrite"]  # as the user sees it
     topics: str  # a filter
 
 
@@ -51,9 +51,8 @@ def rights(device_id: str, clients: Mapping[str, Role], prefix: str = "") -> dic
 
 def _device(device_id: str, prefix: str) -> tuple[Right, ...]:
     granted = [Right("write", _filter(device_id, one)) for one in Topic if one not in TO_THE_DOOR]
-    granted += [Right("read", _filter(device_id, one)) for one in Topic if one in TO_THE_DOOR]
-    # A retained command is taken from the broker by the door itself.
-    granted += [Right("write", _filter(device_id, one)) for one in Topic if one in TO_THE_DOOR]
+    # A retained command is cleared by the door itself.
+    granted += [Right("readwrite", _filter(device_id, one)) for one in Topic if one in TO_THE_DOOR]
     if prefix:
         granted += [Right("write", f"{prefix}/device/{device_id}/config"), Right("read", f"{prefix}/status")]
     return tuple(granted)

@@ -155,7 +155,7 @@ def issued(folder: Path) -> tuple[Issued, ...]:
     """
     read_authority(folder)
     gone = {one.serial_number: one.revocation_date_utc for one in _read_list(folder)}
-    found = [_in_words(_read_certificate(path), gone) for path in (folder / "issued").glob("*.pem")]
+    found = [_in_words(read_certificate(path), gone) for path in (folder / "issued").glob("*.pem")]
     return tuple(sorted(found, key=lambda one: (one.first, one.names)))
 
 
@@ -163,7 +163,7 @@ def read_authority(folder: Path) -> x509.Certificate:
     """Return the certificate of the authority in `folder`. Raises RefusedError where there is none, StorageError."""
     if not (folder / "ca.pem").exists():
         raise RefusedError(f"no authority is in {folder}; ostiary pki init makes one")
-    return _read_certificate(folder / "ca.pem")
+    return read_certificate(folder / "ca.pem")
 
 
 def _in_words(certificate: x509.Certificate, gone: dict[int, datetime]) -> Issued:
@@ -219,7 +219,8 @@ def _read_key(path: Path, passphrase: Callable[[], str]) -> ec.EllipticCurvePriv
     return key
 
 
-def _read_certificate(path: Path) -> x509.Certificate:
+def read_certificate(path: Path) -> x509.Certificate:
+    """Return the certificate in a PEM file. Raises StorageError."""
     try:
         return x509.load_pem_x509_certificate(_read(path))
     except ValueError as fault:

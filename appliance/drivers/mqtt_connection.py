@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # What a broker, or what pretends to be one, can make paho and the socket raise.
-_BROKER_FAULTS = (OSError, ValueError, IndexError, KeyError, struct.error, MQTTException)
+BROKER_FAULTS = (OSError, ValueError, IndexError, KeyError, struct.error, MQTTException)
 _WINDOW = 16  # messages on the way and not acknowledged; a broker of MQTT 5 allows at least 20 unless told otherwise
 _BEHIND = 8  # of them from the backlog, so that a ticket always finds room
 _OVERHEAD_BYTES = 64  # of a packet, besides topic and payload
@@ -102,8 +102,8 @@ class Connection:
         self._most_bytes = math.inf  # of a packet that the broker takes
         self._max_bytes = max_bytes
         self._pace = pace or Pace()
-        self._password = _password(settings)
-        self._tls = _tls(settings)
+        self._password = own_password(settings)
+        self._tls = tls_context(settings)
         self._outbox = Outbox()
         self._waiting: dict[int, Message] = {}  # sent and not acknowledged, by message id
         self._connected = threading.Event()
@@ -190,8 +190,8 @@ class Connection:
             client.connect(self._settings.host, self._settings.port, self._pace.keepalive_s, **self._terms())
             held = client.socket()
             self._serve(client)
-        except _BROKER_FAULTS as fault:
-            self._failure = _in_words(fault)
+        except BROKER_FAULTS as fault:
+            self._failure = in_words(fault)
         finally:
             self._lost(before)
             if held is not None:
@@ -359,17 +359,21 @@ class _TidySocket(ssl.SSLSocket):
             raise
 
 
-def _password(settings: MqttSettings) -> str | None:
+def own_password(settings: MqttSettings) -> str | None:
+    """Return what is in the password file; None for none. Raises ConfigError."""
     if not settings.password_file:
         return None
     try:
         return Path(settings.password_file).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError(f"mqtt.password_file {settings.password_file} cannot be read: {_in_words(fault)}") from fault
+        raise ConfigError(f"mqtt.password_file {settings.password_file} cannot be read: {in_words(fault)}") from fault
 
 
-def _tls(settings: MqttSettings) -> ssl.SSLContext | None:
-    """Return what a broker's certificate is checked with, and ours; None for plaintext, which is never a fallback."""
+def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
+    """Return what a broker's certificate is checked with, and ours; None for plaintext, which is never a fallback.
+
+    Raises ConfigError for files that cannot be used, and for settings that speak of TLS and do without.
+    """
     for key, value in (("ca_file", settings.ca_file), ("cert_file", settings.cert_file)):
         if value and not settings.tls:
             raise ConfigError(f"mqtt.{key} is {value!r} but mqtt.tls is false; set it to true")
@@ -381,7 +385,7 @@ def _tls(settings: MqttSettings) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=settings.ca_file or None)
     except OSError as fault:
-        raise ConfigError(f"mqtt.ca_file {settings.ca_file} cannot be used: {_in_words(fault)}") from fault
+        raise ConfigError(f"mqtt.ca_file {settings.ca_file} cannot be used: {in_words(fault)}") from fault
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = _TidySocket
     if settings.cert_file:
@@ -402,7 +406,8 @@ def _present(context: ssl.SSLContext, settings: MqttSettings) -> None:
         raise ConfigError(f"{why}: {fault.strerror or fault}") from fault
 
 
-def _in_words(fault: BaseException) -> str:
+def in_words(fault: BaseException) -> str:
+    """Return what a broker did that made this fault: what comes after `broker HOST:PORT` in a line."""
     if isinstance(fault, ssl.SSLCertVerificationError):
         return f"has a certificate that does not hold: {fault.verify_message}"
     if isinstance(fault, TimeoutError) and fault.args and fault.errno is None:
