@@ -83,7 +83,7 @@ def _components(settings: Settings) -> dict[str, dict[str, Any]]:
         "last_access": ("sensor", _last_access(at)),
     }
     for alarm, (name, device_class) in _ALARMS.items():
-        parts[alarm.value] = ("binary_sensor", _switch(name, at(Topic.ALARM, alarm.value), device_class))
+        parts[f"alarm_{alarm}"] = ("binary_sensor", _switch(name, at(Topic.ALARM, alarm.value), device_class))
     return {key: _entity(settings.device.id, key, platform, said) for key, (platform, said) in parts.items()}
 
 
