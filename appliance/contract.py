@@ -186,6 +186,10 @@ VERB_ROLES: Mapping[str, frozenset[Role]] = MappingProxyType(
 )
 
 
+# The verb of somebody who is not known yet: no role has it, and it is heard only while the device shows a code.
+JOIN = "join"
+
+
 class LockState(StrEnum):
     """Payload of `lock/state`."""
 
@@ -251,6 +255,17 @@ class Topic(StrEnum):
     HA_IMAGE = "ha/image"
     HA_ACCESS = "ha/access"
 
+
+# What the broker keeps for whoever comes later: states, and never a picture, a ticket, an event or a command.
+RETAINED = frozenset(
+    {
+        Topic.AVAILABILITY,
+        Topic.LOCK_STATE,
+        Topic.DOOR_CONTACT,
+        Topic.DOOR_STATE,
+        Topic.ALARM,
+    }
+)
 
 # What is said to the door; every other topic is the door's own to say.
 TO_THE_DOOR = frozenset({Topic.CMD, Topic.HA_LOCK, Topic.HA_ANSWER})

@@ -1,4 +1,7 @@
-"""Writes docs/reference.md: every command, configuration key, topic, event, reason and hint, from the code itself."""
+"""Writes docs/reference.md: every command, configuration key, topic, event, reason and hint, from the code itself.
+
+And beside it the contract for programs: contract_pages.py.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import click
 from appliance.cli import COMMANDS, root
 from appliance.config import Settings
 from appliance.contract import VERB_ROLES, Alarm, EventType, Hint, Mode, Phase, Reason, Role, Topic
+from scripts.contract_pages import pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -132,11 +136,14 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def main() -> None:
     """Write the page, or with --check exit 1 where it differs."""
+    wanted = {PAGE: page(), **pages()}
     if sys.argv[1:] == ["--check"]:
-        if PAGE.read_text(encoding="utf-8") != page():
-            sys.exit("reference: docs/reference.md is out of date; run scripts/reference")
+        old = [path.name for path, text in wanted.items() if path.read_text(encoding="utf-8") != text]
+        if old:
+            sys.exit(f"reference: {', '.join(old)} in docs/ is out of date; run scripts/reference")
         return
-    PAGE.write_text(page(), encoding="utf-8")
+    for path, text in wanted.items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
