@@ -10,7 +10,7 @@ from appliance.contract import Hint, Reason
 from appliance.records import Deny, Grant, OperatingPoint, Presentation, Refer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from appliance.access.subject import Factor
     from appliance.admission import Admission
@@ -59,6 +59,10 @@ class Asking:
     def of(self, visit: Presentation) -> bool:
         """Tell whether this is the visitor who is asked."""
         return self._asked is not None and self._asked.visit.presentation_id == visit.presentation_id
+
+    def could_ask(self, person_ids: Sequence[str]) -> bool:
+        """Tell whether one of these people has a PIN or a pass to show."""
+        return self._factors.any_of(person_ids)
 
     def ask(self, asked: Asked, kinds: frozenset[Factor]) -> None:
         """Ask for something besides the face where one of these people has it; else a human is asked."""

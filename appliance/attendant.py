@@ -1,60 +1,66 @@
-"""The human in the loop: a ticket asks an attendant about one visit, and only in time, once, about that visit.
+"""The human in the loop: a ticket asks attendants about one visit, and only in time, once, about that visit.
 
-Nothing here waits or speaks to anybody: time is given, and what is said goes out through the service.
+Nothing here waits or speaks to anybody: time is given, and what is said goes out through the service. Each change
+is first given to a `note`, which writes it down; what that raises passes through, and nothing has changed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections import OrderedDict, deque
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from appliance.contract import Reason, Topic, topic
-from appliance.messages import TicketImage, TicketMessage, TicketResult
+from appliance.contract import Reason
+from appliance.ticket import Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-LivenessWord = Literal["live", "uncertain", "attack"]
+    from appliance.rota import Groups
+    from appliance.ticket import View
+
+    Note = Callable[[Ticket], None]
 
 MAX_OPEN = 4  # one attendant cannot look at more visitors than this before the first has left
-MAX_CANDIDATES = 3
+MAX_AGAIN = 2  # times that a visitor is asked to show themselves again
+SHOW_S = 1.5  # a visitor needs to read that, and to look up
 _REMEMBERED = 256  # closed tickets whose late answers are told what happened; older ones are "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """One question to an attendant about one visit. It names nobody and holds no score."""
-
-    ticket_id: str  # random, 32 hex digits
-    presentation_id: str  # the only visit that an approval may open for
-    reason: Reason  # why the machine does not decide by itself
-    candidates: tuple[str, ...]  # person ids, most alike first, at most 3
-    liveness: LivenessWord
-    quality: str  # grade in words
-    opened_at_s: float  # monotonic clock
-    expires_at_s: float  # monotonic clock; an answer at this time is too late
-    expires_at: datetime  # UTC, for people to read
-    crop: bytes = field(repr=False)  # JPEG of the visitor; b"" for none
-
-
 class NotTaken(StrEnum):
-    """Why an answer has no effect; the closed list of `error` in a reply to approve and deny."""
+    """Why an attendant's word has no effect; the closed list of `error` in a reply to a verb on a ticket."""
 
     UNKNOWN_TICKET = "unknown_ticket"
     ALREADY_ANSWERED = "already_answered"
     TICKET_EXPIRED = "ticket_expired"
     VISITOR_GONE = "visitor_gone"
     OTHER_VISITOR = "other_visitor"
+    SECOND_ATTENDANT_NEEDED = "second_attendant_needed"
+    ALREADY_ASKED = "already_asked"
+    NO_MORE_ROUNDS = "no_more_rounds"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a ticket was closed, for whoever comes late."""
+
+    reason: Reason
+    by: str  # client id; "" for nobody
 
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """The attendant lets the visitor of this ticket in, who still stands there."""
+    """The attendants let the visitor of this ticket in, who still stands there."""
+
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Awaiting:
+    """One attendant of two lets the visitor of this ticket in; it takes another."""
 
     ticket: Ticket
 
@@ -72,9 +78,10 @@ class Refused:
 
     why: NotTaken
     ticket: Ticket | None = None  # the ticket that this answer closed; None where it closed none
+    ended: Ended | None = None  # how it was closed before; None where it was not, or is forgotten
 
 
-Verdict = Approved | Denied | Refused
+Verdict = Approved | Awaiting | Denied | Refused
 
 
 def _utc_now() -> datetime:
@@ -84,16 +91,19 @@ def _utc_now() -> datetime:
 class Desk:
     """The open tickets of one door: at most one for a visit, at most `MAX_OPEN` in all.
 
-    A ticket lives `ticket_s` seconds. Times are those of one monotonic clock; a time that is not finite, or
-    lies before the ticket, closes it rather than keeps it open.
+    A ticket lives `ticket_s` seconds, and as many more once the visitor is asked to show themselves again. Times are
+    those of one monotonic clock; a time that is not finite, or lies before the ticket, closes it rather than keeps
+    it open. Without an answer the next of the order are rung every `escalate_s` seconds.
     """
 
-    def __init__(self, ticket_s: float, utc_now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, ticket_s: float, escalate_s: float = 10.0, utc_now: Callable[[], datetime] = _utc_now) -> None:
         self._ticket_s = ticket_s
+        self._escalate_s = escalate_s
         self._utc_now = utc_now
         self._open: OrderedDict[str, Ticket] = OrderedDict()  # by ticket id, oldest first
-        self._closed: OrderedDict[str, NotTaken] = OrderedDict()  # what a late answer is told
-        self._timed_out: list[Ticket] = []  # closed without an answer and not yet reported
+        self._rings: dict[str, deque[tuple[float, tuple[str, ...]]]] = {}  # by ticket id: when who is rung too
+        self._closed: OrderedDict[str, Refused] = OrderedDict()  # by ticket id: what a late answer is told
+        self._timed_out: deque[Ticket] = deque()  # closed without an answer and not yet written down
 
     @property
     def tickets(self) -> tuple[Ticket, ...]:
@@ -109,11 +119,11 @@ class Desk:
         *,
         presentation_id: str,
         reason: Reason,
-        candidates: Sequence[str],
-        liveness: LivenessWord,
-        quality: str,
-        crop: bytes,
+        view: View,
         now_s: float,
+        note: Note,
+        approvals: int = 1,
+        groups: Groups = (),
     ) -> Ticket:
         """Return a new ticket about this visit, or the one that is open about it already.
 
@@ -127,46 +137,116 @@ class Desk:
             ticket_id=uuid.uuid4().hex,
             presentation_id=presentation_id,
             reason=reason,
-            candidates=tuple(candidates[:MAX_CANDIDATES]),
-            liveness=liveness,
-            quality=quality,
+            view=view,
             opened_at_s=now_s,
             expires_at_s=now_s + self._ticket_s,
             expires_at=self._utc_now() + timedelta(seconds=self._ticket_s),
-            crop=crop,
+            approvals=approvals,
+            to=groups[0] if groups else (),
         )
-        if len(self._open) >= MAX_OPEN:
+        self._change(ticket, note)
+        rings = ((now_s + count * self._escalate_s, group) for count, group in enumerate(groups[1:], start=1))
+        self._rings[ticket.ticket_id] = deque(rings)
+        if len(self._open) > MAX_OPEN:
             self._time_out(next(iter(self._open.values())))
-        self._open[ticket.ticket_id] = ticket
         return ticket
 
-    def answer(self, ticket_id: str, *, approve: bool, now_s: float, present: str | None) -> Verdict:
-        """Return what the answer does; `present` is the visit before the camera now, None for nobody.
+    def answer(
+        self,
+        ticket_id: str,
+        by: str,
+        *,
+        approve: bool,
+        now_s: float,
+        present: str | None,
+        note: Callable[[Verdict], None],
+    ) -> Verdict:
+        """Return what the answer of the client `by` does; `present` is the visit before the camera now, None for none.
 
-        Any answer that arrives in time closes its ticket, so that no second one can have an effect.
+        An answer that arrives in time closes its ticket, so that no later one can have an effect; but for the first
+        approval of two, and a second one of the same attendant, which has none.
+        """
+        found = self._find(ticket_id, now_s)
+        if isinstance(found, Refused):
+            return found
+        verdict = _judged(found, by, approve=approve, present=present)
+        note(verdict)
+        match verdict:
+            case Awaiting(ticket=ticket):
+                self._open[ticket_id] = ticket
+            case Approved():
+                self._close(ticket_id, NotTaken.ALREADY_ANSWERED, Ended(Reason.OK, by))
+            case Denied():
+                self._close(ticket_id, NotTaken.ALREADY_ANSWERED, Ended(Reason.OPERATOR_DENIED, by))
+            case Refused(ticket=Ticket()):
+                self._close(ticket_id, NotTaken.ALREADY_ANSWERED, Ended(Reason.STALE, by))
+        return verdict
+
+    def again(self, ticket_id: str, *, now_s: float, present: str | None, note: Note) -> Ticket | Refused:
+        """Begin another round of the ticket, at most `MAX_AGAIN`: its visitor is to show themselves once more.
+
+        What was approved in the round before is worth nothing in this one.
+        """
+        found = self._find(ticket_id, now_s)
+        if isinstance(found, Refused):
+            return found
+        why = _elsewhere(found, present) or _out_of_rounds(found)
+        if why is not None:
+            return Refused(why)
+        more_s = self._ticket_s if found.round == 1 else 0.0
+        anew = replace(
+            found,
+            round=found.round + 1,
+            approved_by=(),
+            view_due_s=now_s + SHOW_S,
+            expires_at_s=found.expires_at_s + more_s,
+            expires_at=found.expires_at + timedelta(seconds=more_s),
+        )
+        return self._change(anew, note)
+
+    def show(self, ticket_id: str, view: View, *, now_s: float, note: Note) -> Ticket | Refused:
+        """Give the ticket the view that this round was asked for."""
+        found = self._find(ticket_id, now_s)
+        return found if isinstance(found, Refused) else self._change(replace(found, view=view, view_due_s=None), note)
+
+    def say(self, ticket_id: str, text: str, *, now_s: float, note: Note) -> Ticket | Refused:
+        """Have the visitor of the ticket shown this, for as long as it is open."""
+        found = self._find(ticket_id, now_s)
+        return found if isinstance(found, Refused) else self._change(replace(found, said=text), note)
+
+    def ring(self, now_s: float, note: Note) -> Ticket | None:
+        """Ring whoever is due about the ticket that has waited longest for it; None where nobody is.
+
+        One step of one ticket a call. A ticket that was approved by one of two is rung on about, too.
         """
         self._close_overdue(now_s)
-        ticket = self._open.pop(ticket_id, None)
-        if ticket is None:
-            return Refused(self._closed.get(ticket_id, NotTaken.UNKNOWN_TICKET))
-        self._remember(ticket_id, NotTaken.ALREADY_ANSWERED)
-        if not approve:
-            return Denied(ticket)
-        if present is None:
-            return Refused(NotTaken.VISITOR_GONE, ticket)
-        if present != ticket.presentation_id:
-            return Refused(NotTaken.OTHER_VISITOR, ticket)
-        return Approved(ticket)
+        for ticket_id, rings in self._rings.items():
+            if rings and now_s >= rings[0][0]:
+                ticket = self._open[ticket_id]
+                rung = self._change(replace(ticket, to=tuple(dict.fromkeys((*ticket.to, *rings[0][1])))), note)
+                rings.popleft()
+                return rung
+        return None
 
-    def expire(self, now_s: float) -> tuple[Ticket, ...]:
-        """Return the tickets that ran out of time since the last call, each once, oldest first.
+    def expire(self, now_s: float, note: Note) -> Ticket | None:
+        """Return the ticket that ran out of time first and was not told yet; None for none.
 
-        Their reason is `operator_timeout`: silence is a refusal.
+        Its reason is `operator_timeout`: silence is a refusal.
         """
         self._close_overdue(now_s)
-        timed_out = tuple(self._timed_out)
-        self._timed_out.clear()
-        return timed_out
+        if not self._timed_out:
+            return None
+        note(self._timed_out[0])
+        return self._timed_out.popleft()
+
+    def _find(self, ticket_id: str, now_s: float) -> Ticket | Refused:
+        self._close_overdue(now_s)
+        return self._open.get(ticket_id) or self._closed.get(ticket_id) or Refused(NotTaken.UNKNOWN_TICKET)
+
+    def _change(self, ticket: Ticket, note: Note) -> Ticket:
+        note(ticket)
+        self._open[ticket.ticket_id] = ticket
+        return ticket
 
     def _close_overdue(self, now_s: float) -> None:
         for ticket in self.tickets:
@@ -174,45 +254,40 @@ class Desk:
                 self._time_out(ticket)
 
     def _time_out(self, ticket: Ticket) -> None:
-        del self._open[ticket.ticket_id]
-        self._remember(ticket.ticket_id, NotTaken.TICKET_EXPIRED)
+        self._close(ticket.ticket_id, NotTaken.TICKET_EXPIRED, Ended(Reason.OPERATOR_TIMEOUT, ""))
         self._timed_out.append(ticket)
 
-    def _remember(self, ticket_id: str, answer: NotTaken) -> None:
-        self._closed[ticket_id] = answer
+    def _close(self, ticket_id: str, why: NotTaken, ended: Ended) -> None:
+        del self._open[ticket_id]
+        self._rings.pop(ticket_id, None)
+        self._closed[ticket_id] = Refused(why, ended=ended)
         while len(self._closed) > _REMEMBERED:
             self._closed.popitem(last=False)
 
 
-def ticket_message(ticket: Ticket, device_id: str) -> TicketMessage:
-    """Return the payload of `approval/request`.
-
-    `image` says which message on `approval/image` shows the visitor; None where the ticket has no picture.
-    """
-    image = None
-    if ticket.crop:
-        digest = hashlib.sha256(ticket.crop).hexdigest()
-        image = TicketImage(topic=topic(device_id, Topic.APPROVAL_IMAGE), sha256=digest)
-    return TicketMessage(
-        device_id=device_id,
-        ticket_id=ticket.ticket_id,
-        presentation_id=ticket.presentation_id,
-        reason=ticket.reason,
-        candidates=ticket.candidates,
-        liveness=ticket.liveness,
-        quality=ticket.quality,
-        expires_at=ticket.expires_at,
-        image=image,
-    )
+def _judged(ticket: Ticket, by: str, *, approve: bool, present: str | None) -> Verdict:
+    """Return what an answer in time comes to; the last line lets in."""
+    if not approve:
+        return Denied(ticket)
+    why = _elsewhere(ticket, present)
+    if why is not None:
+        return Refused(why, ticket)
+    if by in ticket.approved_by:
+        return Refused(NotTaken.SECOND_ATTENDANT_NEEDED)
+    heard = replace(ticket, approved_by=(*ticket.approved_by, by))
+    if len(heard.approved_by) < ticket.approvals:
+        return Awaiting(heard)
+    return Approved(heard)
 
 
-def result_message(ticket: Ticket, reason: Reason, by: str, at: datetime) -> TicketResult:
-    """Return the payload of `approval/result`: `ok` let in, any other reason kept out; `by` a client id or ""."""
-    return TicketResult(
-        ticket_id=ticket.ticket_id,
-        presentation_id=ticket.presentation_id,
-        approved=reason is Reason.OK,
-        reason=reason,
-        by=by,
-        at=at,
-    )
+def _elsewhere(ticket: Ticket, present: str | None) -> NotTaken | None:
+    """Return why the visitor of the ticket cannot be meant; None where they stand there."""
+    if present is None:
+        return NotTaken.VISITOR_GONE
+    return None if present == ticket.presentation_id else NotTaken.OTHER_VISITOR
+
+
+def _out_of_rounds(ticket: Ticket) -> NotTaken | None:
+    if ticket.view_due_s is not None:
+        return NotTaken.ALREADY_ASKED
+    return NotTaken.NO_MORE_ROUNDS if ticket.round > MAX_AGAIN else None

@@ -12,10 +12,10 @@ from appliance.records import Actor, ActorKind, Event
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from appliance.attendant import Ticket
     from appliance.contract import Reason
     from appliance.journal import Journal
     from appliance.records import OperatingPoint, Presentation
+    from appliance.ticket import Ticket
 
 
 class Clerk:
@@ -60,18 +60,22 @@ class Clerk:
         )
         self._journal.append(event)
 
-    def ticket(self, kind: EventType, reason: Reason, ticket: Ticket, by: str) -> None:
-        """Write down what became of a ticket; `by` is the client who answered, "" for nobody."""
-        event = Event(
-            event_type=kind,
-            at=datetime.now(UTC),
-            actor=Actor(ActorKind.CLIENT, by) if by else None,
-            method="attendant",
-            reason=reason,
-            presentation_id=ticket.presentation_id,
-            ticket_id=ticket.ticket_id,
-        )
-        self._journal.append(event)
+    def ticket(self, ticket: Ticket, by: str, *what: tuple[EventType, Reason], detail: str = "") -> None:
+        """Write down what became of a ticket, all of it or nothing; `by` is the client behind it, "" for nobody."""
+        events = [
+            Event(
+                event_type=kind,
+                at=datetime.now(UTC),
+                actor=Actor(ActorKind.CLIENT, by) if by else None,
+                method="attendant",
+                reason=reason,
+                presentation_id=ticket.presentation_id,
+                ticket_id=ticket.ticket_id,
+                detail=detail,
+            )
+            for kind, reason in what
+        ]
+        self._journal.append_all(events)
 
     def fault(self, detail: str, presentation_id: str) -> None:
         """Write down what went wrong with a visit's pulse."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 from appliance.contract import SCHEMA, Alarm, EventType, LockState, Mode, Phase, Reason
-from appliance.records import ActorKind  # noqa: TC001 - pydantic reads it
+from appliance.records import ActorKind, Flaw  # noqa: TC001 - pydantic reads them
 
 
 def utc_text(at: datetime) -> str:
@@ -53,7 +53,12 @@ class TicketMessage(Message):
     reason: Reason
     candidates: Annotated[tuple[str, ...], Field(max_length=3, description="person ids, most alike first")]
     liveness: Literal["live", "uncertain", "attack"]
-    quality: Annotated[str, Field(description="grade, in a word")]
+    quality: Annotated[Literal["low", "medium", "high"], Field(description="of what was seen last")]
+    flaws: Annotated[tuple[Flaw, ...], Field(description="what is wrong with that view, worst first")] = ()
+    round: Annotated[int, Field(ge=1, le=3, description="one more each time the visitor showed themselves again")] = 1
+    approvals: Annotated[int, Field(ge=1, le=2, description="how many different attendants must approve")] = 1
+    approved_by: Annotated[tuple[str, ...], Field(description="clients that have, in this round")] = ()
+    to: Annotated[tuple[str, ...], Field(description="clients that are rung; none is everybody")] = ()
     expires_at: Instant
     image: TicketImage | None = None
 
@@ -66,7 +71,29 @@ class TicketResult(Message):
     approved: bool
     reason: Annotated[Reason, Field(description="ok lets in, any other keeps out")]
     by: Annotated[str, Field(description="the client that answered; empty for nobody")]
+    approved_by: Annotated[tuple[str, ...], Field(description="clients that approved in the last round")] = ()
     at: Instant
+
+
+class TicketState(BaseModel):
+    """`result` of approve, deny, again and say: how the ticket stands now."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ticket_id: str
+    round: int
+    awaits: Annotated[int, Field(description="approvals of others that an approval still needs")] = 0
+    expires_at: Instant
+
+
+class TicketEnded(BaseModel):
+    """`result` beside `already_answered` and `ticket_expired`: who was first, and with what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ticket_id: str
+    reason: Annotated[Reason, Field(description="ok for let in")]
+    by: Annotated[str, Field(description="a client; empty for nobody")]
 
 
 class Reply(Message):

@@ -9,12 +9,10 @@ import math
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from appliance.access.subject import Factor
 from appliance.asking import Asked, Asking, recognised
-from appliance.attendant import Approved, Denied, Desk, LivenessWord, Ticket
-from appliance.attendant import Refused as NoEffect
 from appliance.contract import EventType, Hint, Reason
 from appliance.errors import RefusedError
 from appliance.pipeline.presentation import MIN_CONTINUITY, best_references
@@ -28,33 +26,24 @@ from appliance.records import (
     Refer,
     Wait,
 )
+from appliance.referrals import Answered, Outbox, Referrals, liveness_word
+from appliance.rota import Rota
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from appliance.admission import Admission
     from appliance.clerk import Clerk
     from appliance.config import Settings
     from appliance.pipeline import Step
     from appliance.records import Candidate, Embedding, Grade
+    from appliance.ticket import Ticket
 
 LEFT_S = 1.0  # a face that is away for so long has left
 OFFER_S = 120.0  # how long an approved visitor can still be enrolled from what the camera saw
 HARDLY = 0.08  # cosine above the threshold up to which a face that needed another factor was hardly enough
 MAX_RENEWALS = 8
-NEAR_MISS = 0.12  # cosine under the threshold down to which a ticket names candidates: a stranger gets no name
-
-
-class Outbox(Protocol):
-    """Where tickets go."""
-
-    def ask(self, ticket: Ticket, /) -> None:
-        """Show the ticket to the attendants."""
-        ...
-
-    def tell(self, ticket: Ticket, reason: Reason, by: str, /) -> None:
-        """Tell the attendants what became of it."""
-        ...
 
 
 @dataclass(slots=True)
@@ -81,7 +70,8 @@ class Reception:
     """Turns decisions into events, pulses and tickets. Belongs to the loop's thread.
 
     `doubt` says why a face that may be granted will not do for this very person. `clock` is the frames' own:
-    monotonic for a camera, the newest frame's time for a recording.
+    monotonic for a camera, the newest frame's time for a recording. `local_time` tells the time of day here, None
+    where it cannot be believed.
     """
 
     def __init__(
@@ -95,18 +85,27 @@ class Reception:
         picture: Callable[[Step], bytes],
         doubt: Callable[[Candidate], str] = lambda _best: "",
         clock: Callable[[], float] = time.monotonic,
+        local_time: Callable[[], datetime | None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._clerk = clerk
         self._admission = admission
-        self._outbox = outbox
         self._asking = asking
-        asking.refer = self._refer
+        self._referrals = Referrals(
+            settings,
+            clerk,
+            admission,
+            outbox=outbox,
+            visitors=self,
+            rota=Rota(settings.attendant, local_time),
+            picture=picture,
+            by_factor=asking.could_ask,
+            clock=clock,
+        )
+        asking.refer = self._referrals.refer
         asking.proved = self._offer_renewal
-        self._picture = picture
         self._doubt = doubt
         self._clock = clock
-        self._desk = Desk(settings.attendant.ticket_s)
         self._settled: _Settled | None = None
         self._present: Presentation | None = None
         self._offers: dict[str, tuple[float, list[tuple[Embedding, Grade]]]] = {}  # by ticket id; memory only
@@ -116,7 +115,14 @@ class Reception:
     @property
     def hint(self) -> Hint | None:
         """What the visitor is told now."""
-        return self._admission.hint
+        visit = self._present
+        return self._admission.hint or (self._referrals.hint(visit.presentation_id) if visit is not None else None)
+
+    @property
+    def said(self) -> str:
+        """What an attendant says to the visitor who is before the camera now; "" for nothing."""
+        visit = self._in_sight()
+        return "" if visit is None else self._referrals.said(visit.presentation_id)
 
     def see(self, step: Step, point: OperatingPoint) -> None:
         """Take in what one frame came to, and act where it is a decision that was not taken yet."""
@@ -131,6 +137,7 @@ class Reception:
             self._asking.see(step, visit)
         elif self._is_settled(visit):
             self._admission.hint = None
+            self._referrals.see(step, visit, point)
         elif isinstance(step.decision, Wait):
             self._admission.read(step.decision.hint)
         else:
@@ -152,7 +159,7 @@ class Reception:
             case Refer(reason=Reason.AMBIGUOUS_MATCH) as refer:
                 self._asking.ask(Asked(step, visit, refer, point), frozenset(Factor))
             case Refer() as refer:
-                self._refer(step, visit, refer, point)
+                self._referrals.refer(step, visit, refer, point)
 
     def set_aside(self, visit: Presentation | None, hint: Hint | None) -> None:
         """Decide nothing about this visit, for as long as it lasts: somebody is being enrolled."""
@@ -165,9 +172,8 @@ class Reception:
         now_s = self._clock()
         self._offers = {key: offer for key, offer in self._offers.items() if now_s < offer[0]}
         self._renewals = {key: offer for key, offer in self._renewals.items() if now_s < offer.until_s}
-        for ticket in self._desk.expire(now_s):
-            self._expired(ticket)
-        self._asking.tick(present=self._in_sight())
+        self._referrals.tick()
+        self._asking.tick(present=self._id_in_sight())
         follower = self._admission.tailgating.due(now_s)
         if follower is not None and self._point is not None:
             self._clerk.visit(EventType.TAILGATING_SUSPECTED, Reason.MULTIPLE_FACES, follower, self._point)
@@ -177,26 +183,33 @@ class Reception:
 
         It counts only while the visitor who is asked for it is before the camera, and is in no log.
         """
-        return self._asking.enter_pin(text, present=self._in_sight())
+        return self._asking.enter_pin(text, present=self._id_in_sight())
 
     def close(self) -> None:
         """Close every open ticket: silence is a refusal, also at the end."""
-        for ticket in self._desk.expire(math.inf):
-            self._expired(ticket)
+        self._referrals.close()
 
-    def answer(self, ticket_id: str, client_id: str, *, approve: bool) -> str:
-        """Carry out an attendant's verified answer and return "" or why it had no effect.
+    def answer(self, ticket_id: str, client_id: str, *, approve: bool) -> Answered:
+        """Carry out an attendant's verified answer; the ticket's own visit must be before the camera to be let in."""
+        return self._referrals.answer(ticket_id, client_id, approve=approve, visit=self._in_sight())
 
-        An approval opens once, in time, and only while the ticket's own visit is before the camera.
-        """
-        verdict = self._desk.answer(ticket_id, approve=approve, now_s=self._clock(), present=self._in_sight())
-        if isinstance(verdict, Approved):
-            return self._let_in(verdict.ticket, client_id)
-        if isinstance(verdict, Denied):
-            self._clerk.ticket(EventType.APPROVAL_DENIED, Reason.OPERATOR_DENIED, verdict.ticket, client_id)
-            self._refuse_ticket(verdict.ticket, Reason.OPERATOR_DENIED, client_id)
-            return ""
-        return self._without_effect(verdict, client_id)
+    def again(self, ticket_id: str, client_id: str) -> Answered:
+        """Have the visitor of the ticket, who must be before the camera, show themselves once more."""
+        return self._referrals.again(ticket_id, client_id, self._in_sight())
+
+    def say(self, ticket_id: str, client_id: str, text: str) -> Answered:
+        """Show the visitor of the ticket a line of text. Raises RefusedError for one that cannot be shown."""
+        return self._referrals.say(ticket_id, client_id, text)
+
+    def approved(self, ticket: Ticket, visit: Presentation) -> None:
+        """Keep what was read of a visitor whom attendants let in, for a while; nobody is enrolled from a picture."""
+        if liveness_word(visit, self._settings.liveness.min_bona_fide) == "live":
+            self._offers[ticket.ticket_id] = (self._clock() + OFFER_S, best_references(visit))
+
+    def kept_out(self, ticket: Ticket) -> None:
+        """Decide nothing about the visitor of this ticket for a while."""
+        if self._settled is not None and self._settled.presentation_id == ticket.presentation_id:
+            self._settled.until_s = self._clock() + self._settings.recognition.cool_down_s
 
     def offer(self, ticket_id: str) -> list[tuple[Embedding, Grade]]:
         """Return what may be enrolled of an approved visitor. Raises RefusedError where nothing is kept."""
@@ -229,7 +242,7 @@ class Reception:
         """Offer to enrol somebody once more who has shown who they are, and whose face was hardly enough."""
         alike = max((one.similarity for one in asked.step.candidates if one.person_id == person_id), default=math.nan)
         hardly = asked.refer.reason is Reason.AMBIGUOUS_MATCH or alike < asked.point.threshold + HARDLY
-        live = _liveness_word(asked.visit, self._settings.liveness.min_bona_fide) == "live"
+        live = liveness_word(asked.visit, self._settings.liveness.min_bona_fide) == "live"
         references = best_references(asked.visit)
         if not (hardly and live and references) or len(self._renewals) >= MAX_RENEWALS:
             return
@@ -251,7 +264,7 @@ class Reception:
         if not same:
             return False
         last.seen_at_s = seen_at_s
-        return seen_at_s < last.until_s or self._desk.ticket_of(visit.presentation_id) is not None
+        return seen_at_s < last.until_s or self._referrals.of(visit) is not None
 
     def _settle(self, visit: Presentation) -> None:
         now_s = visit.latest.frame.captured_at_s
@@ -263,66 +276,17 @@ class Reception:
         if needed is not None:
             self._asking.ask(Asked(step, visit, Refer(Reason.SECOND_FACTOR_REQUIRED), point), needed.kinds)
 
-    def _refer(self, step: Step, visit: Presentation, refer: Refer, point: OperatingPoint) -> None:
-        named = [one.person_id for one in step.candidates if one.similarity >= point.threshold - NEAR_MISS]
-        ticket = self._desk.open(
-            presentation_id=visit.presentation_id,
-            reason=refer.reason,
-            candidates=named,
-            liveness=_liveness_word(visit, self._settings.liveness.min_bona_fide),
-            quality=visit.latest.quality.grade.name.lower(),
-            crop=self._picture(step),
-            now_s=self._clock(),
-        )
-        self._admission.count(visit, refer.reason)
-        self._clerk.visit(EventType.APPROVAL_REQUESTED, refer.reason, visit, point, ticket_id=ticket.ticket_id)
-        self._outbox.ask(ticket)
-        self._admission.ask(Hint.ASKING)
-
-    def _let_in(self, ticket: Ticket, client_id: str) -> str:
-        visit = self._present
-        if visit is None or visit.presentation_id != ticket.presentation_id:  # the desk saw to it; doubt keeps shut
-            return "visitor_gone"
-        self._clerk.ticket(EventType.APPROVAL_GRANTED, Reason.OK, ticket, client_id)
-        if not self._admission.connected:
-            self._refuse_ticket(ticket, Reason.DEGRADED_MODE, client_id)
-            return "door_fault"
-        self._clerk.ticket(EventType.ACCESS_GRANTED, Reason.OK, ticket, client_id)
-        opened = self._admission.approve(visit)
-        self._outbox.tell(ticket, Reason.OK if opened else Reason.DEGRADED_MODE, client_id)
-        if _liveness_word(visit, self._settings.liveness.min_bona_fide) == "live":  # nobody is enrolled from a picture
-            self._offers[ticket.ticket_id] = (self._clock() + OFFER_S, best_references(visit))
-        return "" if opened else "door_fault"
-
-    def _without_effect(self, refused: NoEffect, client_id: str) -> str:
-        if refused.ticket is not None:
-            self._clerk.ticket(EventType.ACCESS_DENIED, Reason.STALE, refused.ticket, client_id)
-            self._outbox.tell(refused.ticket, Reason.STALE, client_id)
-        return refused.why.value
-
-    def _expired(self, ticket: Ticket) -> None:
-        self._clerk.ticket(EventType.APPROVAL_EXPIRED, Reason.OPERATOR_TIMEOUT, ticket, "")
-        self._refuse_ticket(ticket, Reason.OPERATOR_TIMEOUT, "")
-
-    def _refuse_ticket(self, ticket: Ticket, reason: Reason, by: str) -> None:
-        self._clerk.ticket(EventType.ACCESS_DENIED, reason, ticket, by)
-        self._outbox.tell(ticket, reason, by)
-        if self._settled is not None and self._settled.presentation_id == ticket.presentation_id:
-            self._settled.until_s = self._clock() + self._settings.recognition.cool_down_s
-
-    def _in_sight(self) -> str | None:
+    def _in_sight(self) -> Presentation | None:
         """Return the visit whose face was seen within the freshness deadline; None for nobody."""
         present = self._present
-        return present.presentation_id if present is not None and self._admission.is_fresh(present) else None
+        return present if present is not None and self._admission.is_fresh(present) else None
+
+    def _id_in_sight(self) -> str | None:
+        visit = self._in_sight()
+        return None if visit is None else visit.presentation_id
 
 
 def _alike(one: Embedding | None, other: Embedding | None) -> bool:
     if one is None or other is None:
         return True  # a face not read yet in the same place counts as the same: no second decision in haste
     return float(one.vector @ other.vector) >= MIN_CONTINUITY
-
-
-def _liveness_word(visit: Presentation, min_bona_fide: float) -> LivenessWord:
-    if visit.cues:
-        return "attack"
-    return "live" if visit.bona_fide >= min_bona_fide else "uncertain"

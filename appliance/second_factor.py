@@ -64,6 +64,10 @@ class FactorDesk:
         self.awaited = Awaited(presentation_id, tuple(person_ids), frozenset(owned), now_s + self._wait_s)
         return True
 
+    def any_of(self, person_ids: Sequence[str]) -> bool:
+        """Tell whether any of these people has a factor to show."""
+        return any(self._owned(person_id) for person_id in person_ids)
+
     def pin(self, text: str) -> Shown | None:
         """Return whose PIN this is, of those whom the awaited face may be; None for nobody's, or for two."""
         if self.awaited is None or Factor.PIN not in self.awaited.kinds:

@@ -151,6 +151,7 @@ class Service:
         standard = Standard(self._stages.measured.impostors, self.settings.recognition.target_fpir)
         people = PeopleActs(
             self.reception,
+            local_time=self._access.control.local_time,
             self.gallery,
             self.journal,
             standard=standard,
@@ -352,7 +353,8 @@ class Service:
         """Leave nothing open: no visit of a recording, no ticket, no unlocked door."""
         if self._unfinished is not None:
             self.reception.see(self._pipeline.conclude(self._unfinished, self._point()), self._point())
-        self.reception.close()
+        with contextlib.suppress(StorageError):  # a full disk must not keep us from locking, nor from stopping
+            self.reception.close()
         with contextlib.suppress(DoorError):  # no controller: then nothing of ours is unlocked
             self._access.end(self.doorway)
             self.link.lock()

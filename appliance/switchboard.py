@@ -9,7 +9,6 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from appliance.attendant import result_message, ticket_message
 from appliance.clients import Registry
 from appliance.contract import Topic
 from appliance.drivers.mqtt import Incoming, MqttLink
@@ -18,14 +17,15 @@ from appliance.errors import RefusedError
 from appliance.feed import EventFeed, as_bytes
 from appliance.messages import reply
 from appliance.replies import RecentReplies
+from appliance.ticket import result_message, ticket_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from appliance.attendant import Ticket
     from appliance.commands.options import Installation
     from appliance.contract import Reason
     from appliance.records import AuditEvent
+    from appliance.ticket import Ticket
     from appliance.usecases import UseCases
 
 _log = logging.getLogger(__name__)
@@ -101,10 +101,10 @@ class Switchboard:
         if self._feed is not None:
             self._feed.ring()
 
-    def ask(self, ticket: Ticket) -> None:
-        """Show the ticket to the attendants, its picture first."""
-        if ticket.crop:
-            self.publish(Topic.APPROVAL_IMAGE, ticket.crop)
+    def ask(self, ticket: Ticket, *, picture: bool = True) -> None:
+        """Show the ticket to the attendants as it stands now, its picture first unless they have that."""
+        if ticket.view.crop and picture:
+            self.publish(Topic.APPROVAL_IMAGE, ticket.view.crop)
         self.publish(Topic.APPROVAL_REQUEST, ticket_message(ticket, self._device_id).json_bytes())
 
     def tell(self, ticket: Ticket, reason: Reason, by: str) -> None:

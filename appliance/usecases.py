@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from appliance.doorway import in_words
-from appliance.errors import DoorError, RefusedError
+from appliance.errors import DoorError, RefusedError, StorageError
+from appliance.messages import TicketEnded
 from appliance.records import Actor, ActorKind
-from appliance.verbs import Approve, Args, Deny, Lock, Lockdown, Open, Release, Status, Unlock, read_args
+from appliance.ticket import ticket_state
+from appliance.verbs import Again, Approve, Args, Deny, Lock, Lockdown, Open, Release, Say, Status, Unlock, read_args
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from appliance.operating import DoorVerbs
     from appliance.reception import Reception
     from appliance.records import DoorState
+    from appliance.referrals import Answered
 
 
 class Answer(Protocol):
@@ -43,12 +46,19 @@ class UseCases:
         return frozenset(self._acts)
 
     def carry_out(self, command: Command, answer: Answer) -> None:
-        """Do what is asked, and answer. Raises RefusedError, one line, where it had no effect."""
+        """Do what is asked, and answer. Raises RefusedError, one line, where it had no effect.
+
+        Raises StorageError where it could not be written down, once `storage_fault` was answered.
+        """
         args = read_args(command)
         act = self._acts.get(type(args))
         if act is None:
             raise RefusedError(f"verb {command.verb} is not carried out here")
-        act(command, args, answer)
+        try:
+            act(command, args, answer)
+        except StorageError:
+            answer(error="storage_fault")
+            raise
 
 
 def by(command: Command) -> Actor:
@@ -59,13 +69,26 @@ def by(command: Command) -> Actor:
 def ticket_acts(reception: Reception) -> Acts:
     """Return what is done about tickets."""
 
-    def settle(command: Command, args: Approve | Deny, answer: Answer) -> None:
-        why = reception.answer(args.ticket_id, command.client_id, approve=isinstance(args, Approve))
-        if why:
-            raise RefusedError(why)
-        answer({"ticket_id": args.ticket_id})
+    def told(came: Answered, ticket_id: str, answer: Answer) -> None:
+        if came.ended is not None:
+            ended = TicketEnded(ticket_id=ticket_id, reason=came.ended.reason, by=came.ended.by)
+            answer(ended.model_dump(mode="json"), came.error)
+        elif came.error or came.ticket is None:
+            raise RefusedError(came.error)
+        else:
+            answer(ticket_state(came.ticket).model_dump(mode="json"))
 
-    return {Approve: settle, Deny: settle}
+    def settle(command: Command, args: Approve | Deny, answer: Answer) -> None:
+        approve = isinstance(args, Approve)
+        told(reception.answer(args.ticket_id, command.client_id, approve=approve), args.ticket_id, answer)
+
+    def again(command: Command, args: Again, answer: Answer) -> None:
+        told(reception.again(args.ticket_id, command.client_id), args.ticket_id, answer)
+
+    def say(command: Command, args: Say, answer: Answer) -> None:
+        told(reception.say(args.ticket_id, command.client_id, args.text), args.ticket_id, answer)
+
+    return {Approve: settle, Deny: settle, Again: again, Say: say}
 
 
 def door_acts(door: DoorVerbs, open_s: float) -> Acts:

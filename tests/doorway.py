@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from appliance.attendant import Approved, Denied, Desk, Ticket, Verdict, result_message, ticket_message
+from appliance.attendant import Approved, Denied, Desk, Refused, Verdict
 from appliance.clients import Registry
 from appliance.contract import Reason, Topic
 from appliance.drivers.mqtt import Incoming, MqttLink
 from appliance.envelope import Refusal, open_envelope
 from appliance.messages import reply
+from appliance.ticket import Ticket, View, result_message, ticket_message
 from tests.broker import QUICK
 
 if TYPE_CHECKING:
@@ -46,13 +47,11 @@ class Doorway:
             ticket = self.desk.open(
                 presentation_id=visit,
                 reason=reason,
-                candidates=("ada", "bob"),
-                liveness="live",
-                quality="high",
-                crop=b"\xff\xd8 " + visit.encode(),
+                view=View(("ada", "bob"), "live", "high", (), b"\xff\xd8 " + visit.encode()),
                 now_s=time.monotonic(),
+                note=lambda _ticket: None,
             )
-            self.link.publish(Topic.APPROVAL_IMAGE, ticket.crop)
+            self.link.publish(Topic.APPROVAL_IMAGE, ticket.view.crop)
             self.link.publish(Topic.APPROVAL_REQUEST, ticket_message(ticket, "front").json_bytes())
             return ticket
 
@@ -66,7 +65,7 @@ class Doorway:
                 with self._turns:
                     if incoming is not None:
                         self._command(incoming, registry)
-                    for ticket in self.desk.expire(time.monotonic()):
+                    while (ticket := self.desk.expire(time.monotonic(), lambda _ticket: None)) is not None:
                         self._result(ticket, Reason.OPERATOR_TIMEOUT, "")
 
     def _command(self, incoming: Incoming, registry: Registry) -> None:
@@ -89,16 +88,18 @@ class Doorway:
             return
         verdict = self.desk.answer(
             str(command.args.get("ticket_id", "")),
+            command.client_id,
             approve=command.verb == "approve",
             now_s=time.monotonic(),
             present=self.present,
+            note=lambda _verdict: None,
         )
         self.verdicts.append(verdict)
         if isinstance(verdict, Approved | Denied):
             reason = Reason.OK if isinstance(verdict, Approved) else Reason.OPERATOR_DENIED
             self._result(verdict.ticket, reason, command.client_id)
             self._reply(command.client_id, command.request_id, "")
-        else:
+        elif isinstance(verdict, Refused):
             self._reply(command.client_id, command.request_id, verdict.why)
 
     def _result(self, ticket: Ticket, reason: Reason, by: str) -> None:

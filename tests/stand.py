@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from appliance.attendant import Ticket
     from appliance.door.signals import Signal
     from appliance.records import AuditEvent, Decision
+    from appliance.ticket import Ticket
 
 POINT = OperatingPoint(0.4, 0.08, 1e-3, 2, "a test")
 BOX = np.array([100, 100, 220, 220], np.float32)
@@ -85,15 +85,16 @@ class RememberingDoor:
 class Stand:
     """A reception at a time that the test sets; Ada and Bea are enrolled."""
 
-    def __init__(self, folder: Path, opening: ExitStack) -> None:
+    def __init__(self, folder: Path, opening: ExitStack, settings: Settings) -> None:
         self.now_s = 100.0
         self.moment = Moment(NOON, clock_set=True)
         self.door = RememberingDoor()
         self.asked: list[Ticket] = []
+        self.pictures: list[bytes] = []
         self.told: list[tuple[str, Reason, str]] = []
         self.events: list[Event] = []
         self.codes: tuple[str, ...] = ()
-        self.settings = Settings()
+        self.settings = settings
         self.key = Ed25519PrivateKey.generate()
         self.gallery = opening.enter_context(Gallery(folder / "gallery.db"))
         self.book = opening.enter_context(PassBook(folder / "gallery.db"))
@@ -125,15 +126,18 @@ class Stand:
             outbox=self,
             picture=lambda _step: b"jpeg",
             clock=lambda: self.now_s,
+            local_time=access.local_time,
         )
 
     def hear(self, sealed: AuditEvent) -> None:
         """Remember an event."""
         self.events.append(sealed.event)
 
-    def ask(self, ticket: Ticket) -> None:
-        """Remember a ticket."""
+    def ask(self, ticket: Ticket, *, picture: bool = True) -> None:
+        """Remember a ticket, and its picture."""
         self.asked.append(ticket)
+        if picture:
+            self.pictures.append(ticket.view.crop)
 
     def tell(self, ticket: Ticket, reason: Reason, by: str) -> None:
         """Remember an outcome."""
@@ -168,7 +172,7 @@ def presentation(name: str, probe: Embedding | None, at_s: float) -> Presentatio
 
 
 @contextmanager
-def standing(folder: Path) -> Iterator[Stand]:
+def standing(folder: Path, settings: Settings | None = None) -> Iterator[Stand]:
     """Give a reception with its files in this folder."""
     with ExitStack() as opening:
-        yield Stand(folder, opening)
+        yield Stand(folder, opening, settings or Settings())

@@ -34,6 +34,8 @@ CORE = (
     "appliance/attendant.py",
     "appliance/audit.py",
     "appliance/reception.py",
+    "appliance/referrals.py",
+    "appliance/ticket.py",
 )
 LOADS_MODELS = ("appliance/pipeline/reading.py", "appliance/faces/stages.py")
 STARTS_CONTROLLER = "appliance/door/child.py"

@@ -115,8 +115,8 @@ def test_cool_down_and_leaving_arm_again(stand: Stand) -> None:
 def test_ticket_names_only_near_misses(stand: Stand) -> None:
     """A ticket names people near the threshold and nobody far from it: a stranger is never given a name."""
     stand.see(Refer(Reason.AMBIGUOUS_MATCH))
-    assert stand.asked[0].candidates == (stand.ids["ada"],)
-    assert stand.asked[0].crop == b"jpeg"
+    assert stand.asked[0].view.candidates == (stand.ids["ada"],)
+    assert stand.asked[0].view.crop == b"jpeg"
 
 
 def test_open_ticket_is_not_asked_again(stand: Stand) -> None:
@@ -133,7 +133,7 @@ def test_approval_needs_a_controller(stand: Stand) -> None:
     """An approval without a controller is a refusal in degraded mode, told to the attendants."""
     stand.see(Refer(Reason.UNKNOWN_FACE))
     stand.door.connected = False
-    assert stand.reception.answer(stand.asked[0].ticket_id, "desk", approve=True) == "door_fault"
+    assert stand.reception.answer(stand.asked[0].ticket_id, "desk", approve=True).error == "door_fault"
     assert stand.kinds()[-1] == (EventType.ACCESS_DENIED, Reason.DEGRADED_MODE)
     assert stand.told[-1][1] is Reason.DEGRADED_MODE
 
@@ -142,7 +142,7 @@ def test_approval_of_a_face_not_seen_lately_opens_nothing(stand: Stand) -> None:
     """The visit must have been seen within the freshness deadline when the yes arrives (D14)."""
     stand.see(Refer(Reason.UNKNOWN_FACE))
     stand.now_s += 1.5
-    assert stand.reception.answer(stand.asked[0].ticket_id, "desk", approve=True) == "visitor_gone"
+    assert stand.reception.answer(stand.asked[0].ticket_id, "desk", approve=True).error == "visitor_gone"
     assert stand.door.pulses == []
 
 
@@ -152,7 +152,7 @@ def test_offer_is_for_approved_visitors_once_and_not_for_long(stand: Stand) -> N
     ticket_id = stand.asked[0].ticket_id
     with pytest.raises(RefusedError):
         stand.reception.offer(ticket_id)
-    assert stand.reception.answer(ticket_id, "desk", approve=True) == ""
+    assert stand.reception.answer(ticket_id, "desk", approve=True).error == ""
     stand.now_s += OFFER_S
     stand.reception.tick()
     with pytest.raises(RefusedError):
@@ -165,7 +165,7 @@ def test_face_that_may_be_a_picture_is_not_offered_for_enrolment(stand: Stand, u
     visit = replace(presentation("v1", ADA, stand.now_s), **unsure)
     stand.reception.see(Step((visit.latest.detection,), visit, (), Refer(Reason.LIVENESS_UNCERTAIN)), POINT)
     ticket_id = stand.asked[0].ticket_id
-    assert stand.reception.answer(ticket_id, "desk", approve=True) == ""
+    assert stand.reception.answer(ticket_id, "desk", approve=True).error == ""
     with pytest.raises(RefusedError, match="of a live visitor"):
         stand.reception.offer(ticket_id)
 

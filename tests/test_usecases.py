@@ -43,7 +43,7 @@ class Counter:
         self.gallery, self.audit = gallery, audit
         stand.see(Refer(Reason.UNKNOWN_FACE))
         self.ticket_id = stand.asked[0].ticket_id
-        assert stand.reception.answer(self.ticket_id, "desk", approve=True) == ""
+        assert stand.reception.answer(self.ticket_id, "desk", approve=True).error == ""
         people = PeopleActs(
             stand.reception, gallery, Journal(audit, ()), standard=STANDARD, texts=ConsentTexts(), point=lambda: POINT
         )

@@ -138,6 +138,13 @@ class AccessControl:
         """Forget every failed attempt, as an operator may."""
         self._attempts.reset()
 
+    def local_time(self) -> datetime | None:
+        """Return the time of day here: in the rules' zone, else the machine's; None where the clock is not believed."""
+        moment, rules = self._clock(), self._file.rules
+        if not moment.clock_set:
+            return None
+        return moment.at.astimezone(rules.time_zone if rules is not None else None)
+
     def unlocked_by_schedule(self) -> bool:
         """Tell whether the door is to be held unlocked now. Raises StorageError."""
         period = self._unlock_period(self._clock())

@@ -14,6 +14,7 @@ from appliance.errors import RefusedError
 from appliance.people.person import Consent, Person, Source
 from appliance.people.recorded import EventSink, recorded
 from appliance.people.references import Look, Standard, choose, choose_more, rival_of
+from appliance.plain_text import is_plain
 from appliance.records import Actor, ActorKind, Event, Grade
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ MAX_PHOTOS = 20  # more would only take time: a handful of different views is ke
 MAX_NOTES = 2000
 MAX_LISTED = 50  # groups, and tags, of one person
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they let one name be shown as another
 
 
 class Photo(NamedTuple):
@@ -280,7 +280,7 @@ def checked_name(text: str, what: str) -> str:
     name = unicodedata.normalize("NFC", text.strip())
     if not name or len(name) > MAX_NAME:
         raise RefusedError(f"{what} has {len(name)} characters; 1 to {MAX_NAME} are allowed")
-    if any(unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} or letter in _BIDI for letter in name):
+    if not is_plain(name):
         raise RefusedError(f"{what} {name!r} holds a control character; only letters, marks and signs are allowed")
     return name
 

@@ -50,7 +50,7 @@ def test_a_ticket_comes_with_its_picture_and_is_answered(door: Doorway, guard: C
         assert ticket is not None
         assert (ticket.ticket_id, ticket.reason) == (opened.ticket_id, Reason.AMBIGUOUS_MATCH)
         assert ticket.candidates == ("ada", "bob")
-        assert ticket.image == opened.crop
+        assert ticket.image == opened.view.crop
         assert 0 < ticket.seconds_left() <= 5
         reply = guard.approve(ticket.ticket_id) if approve else guard.deny(ticket.ticket_id)
         assert reply == Reply(ok=True, error="", result={})

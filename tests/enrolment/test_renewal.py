@@ -99,7 +99,7 @@ def test_grants_never_change_the_gallery(stand: Stand) -> None:
             come(stand, probe, 0.45)
         else:
             stand.see(Refer(Reason.UNKNOWN_FACE), name=f"g{number}", probe=probe)
-            assert stand.reception.answer(stand.asked[-1].ticket_id, "desk", approve=True) == ""
+            assert stand.reception.answer(stand.asked[-1].ticket_id, "desk", approve=True).error == ""
         stand.now_s += 200
         stand.reception.tick()
     assert len(stand.door.pulses) == 30
@@ -201,6 +201,7 @@ def test_commands_list_and_take_offers(stand: Stand, short_folder: Path) -> None
         renew=lambda offer_id: people.renew(offer_id, CLI, "cli"),
         invitations=idle,
         codes=lambda _step: (),
+        pair=lambda _caller, _asked: None,
     )
 
     def answered(request: ListOffers | TakeOffer) -> list[dict[str, Any]]:
