@@ -26,7 +26,7 @@ from appliance.capture import Capture
 from appliance.clerk import Clerk
 from appliance.clock import WallClock
 from appliance.commissioning.clearance import clearance
-from appliance.contract import EventType
+from appliance.contract import Alarm, EventType, Topic
 from appliance.door.link import ControllerLink
 from appliance.doorway import Doorway, latest_written
 from appliance.drivers.camera import open_camera
@@ -40,6 +40,7 @@ from appliance.enrolment.desk import GuidedDesk
 from appliance.enrolment.photo_desk import PhotoDesk
 from appliance.errors import ApplianceError, DoorError, StorageError
 from appliance.feed import feed_acts
+from appliance.home_assistant.desk import HomeDesk
 from appliance.journal import Journal
 from appliance.operating import DoorVerbs
 from appliance.people.calibration import door_point, own_tail
@@ -133,7 +134,10 @@ class Service:
                 told=hooks.on_verdict,
             )
             self._closing = opening.pop_all()
-        self.journal = Journal(audit, (self._switchboard.announce, self._hear, hooks.on_event))
+        self._home = HomeDesk(self.settings, installation.state, self._switchboard)
+        self._closing.callback(self._home.close)
+        self._switchboard.on_ask = self._home.ask
+        self.journal = Journal(audit, (self._switchboard.announce, self._home.hear, self._hear, hooks.on_event))
         self.link.resume(*latest_written(audit))
         self.doorway = Doorway(self.link, self.journal, self._switchboard.publish, device.id)
         clerk = Clerk(self.journal, self._now, of_recording=not self._live)
@@ -198,6 +202,7 @@ class Service:
         )
         self._closing.callback(self._purge.close)
         self._upgrade = lazy_upgrade(installation, self.gallery, self.journal) if self._live else None
+        self._home.obey(self._use_cases.carry_out, self.journal)
 
     def enter_pin(self, text: str) -> None:
         """Take what somebody has typed at the door; from any thread. What comes too fast is dropped."""
@@ -216,6 +221,7 @@ class Service:
         with self._closing:
             self._closing.callback(self.link.close)
             self._switchboard.start()
+            self._show_camera(faulty=False)
             self._closing.callback(self._capture.stop)
             self._capture.start(self._camera)
             if self.clearance.skipped or not self.clearance.face_only:
@@ -269,6 +275,7 @@ class Service:
         self._note_camera()
         self._load_gallery()
         self._switchboard.serve(self._use_cases)
+        self._home.tend()
         self._enrolment.tend()
         self._photos.tend()
         self.reception.tick()
@@ -330,7 +337,11 @@ class Service:
         fault = self._capture.fault()
         if bool(fault) != bool(self._camera_fault):
             self._say(EventType.CAMERA_FAULT if fault else EventType.CAMERA_RESTORED, fault)
+            self._show_camera(faulty=bool(fault))
         self._camera_fault = fault
+
+    def _show_camera(self, *, faulty: bool) -> None:
+        self._switchboard.publish(Topic.ALARM, "ON" if faulty else "OFF", retained=True, leaf=Alarm.CAMERA.value)
 
     def _status(self) -> dict[str, Any]:
         """Return the state of health in words and counts."""

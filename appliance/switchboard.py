@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from appliance.broker_trust import Trust
 from appliance.clients import Registry
 from appliance.contract import Topic
 from appliance.drivers.mqtt import Incoming, MqttLink
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 WAITING = 256  # commands; what comes on top of that is dropped by the link, and counted
 # Seconds after which a message serves nobody: it is not sent late. A ticket's are its own.
-_WITHIN_S = {Topic.EVENT: 10.0, Topic.APPROVAL_RESULT: 60.0, Topic.REPLY: 60.0}
+_WITHIN_S = {Topic.EVENT: 10.0, Topic.HA_EVENT: 10.0, Topic.APPROVAL_RESULT: 60.0, Topic.REPLY: 60.0}
 PER_TURN = 8  # commands carried out between two frames: a flood waits, the door does not
 
 
@@ -56,6 +57,9 @@ class Switchboard:
             self._mqtt = MqttLink(settings.mqtt, self._device_id, self._inbox, backlog=self._feed)
         ticket_s = settings.attendant.ticket_s
         self._within_s = {Topic.APPROVAL_IMAGE: ticket_s, Topic.APPROVAL_REQUEST: ticket_s, **_WITHIN_S}
+        self._within_s[Topic.HA_IMAGE] = ticket_s
+        self.trust = Trust.UNCHECKED  # how far what comes over the broker can be believed
+        self.on_ask: Callable[[Ticket], None] = lambda _ticket: None  # hears of every ticket that is shown
         self._hearers: dict[str, Callable[[Incoming], None]] = {}  # by topic, besides commands
 
     def start(self) -> None:
@@ -106,6 +110,7 @@ class Switchboard:
         if ticket.view.crop and picture:
             self.publish(Topic.APPROVAL_IMAGE, ticket.view.crop)
         self.publish(Topic.APPROVAL_REQUEST, ticket_message(ticket, self._device_id).json_bytes())
+        self.on_ask(ticket)
 
     def tell(self, ticket: Ticket, reason: Reason, by: str) -> None:
         """Tell the attendants what became of the ticket."""

@@ -136,6 +136,11 @@ class Orders:
         for one in self._models:
             line.listen(one, self._hear)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a code is being looked at, or an order waits to be carried out."""
+        return bool(self._looking)
+
     def tend(self) -> None:
         """Carry out the orders whose codes have been found right, in the order in which they came."""
         while self._looking and self._looking[0].tried.done():
