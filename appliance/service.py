@@ -273,6 +273,8 @@ class Service:
         """Everything that is due whether or not there is a frame."""
         self._tend_door()
         self._note_camera()
+        for line in self._switchboard.news():
+            self._say(EventType.FAULT, line)
         self._load_gallery()
         self._switchboard.serve(self._use_cases)
         self._home.tend()
@@ -350,6 +352,7 @@ class Service:
             "camera": self._camera_fault or "ok",
             "controller": "ok" if self.link.connected else "not connected",
             "door": self.doorway.words(),
+            "broker": self._switchboard.trust.value,
             "face_only": self.clearance.words,
             "references": self._snapshot.size,
             "frames_dropped": counters.dropped,

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from appliance.broker_trust import Trust
+from appliance.broker_trust import BrokerWatch, Trust
 from appliance.clients import Registry
 from appliance.contract import Topic
 from appliance.drivers.mqtt import Incoming, MqttLink
@@ -58,7 +58,7 @@ class Switchboard:
         ticket_s = settings.attendant.ticket_s
         self._within_s = {Topic.APPROVAL_IMAGE: ticket_s, Topic.APPROVAL_REQUEST: ticket_s, **_WITHIN_S}
         self._within_s[Topic.HA_IMAGE] = ticket_s
-        self.trust = Trust.UNCHECKED  # how far what comes over the broker can be believed
+        self._watch = BrokerWatch(settings.mqtt, self._mqtt) if self._mqtt is not None else None
         self.on_ask: Callable[[Ticket], None] = lambda _ticket: None  # hears of every ticket that is shown
         self._hearers: dict[str, Callable[[Incoming], None]] = {}  # by topic, besides commands
 
@@ -68,9 +68,13 @@ class Switchboard:
             self._mqtt.start()
         if self._mqtt is not None and self._feed is not None:
             self._feed.start(self._mqtt.wake)
+        if self._watch is not None:
+            self._watch.start()
 
     def close(self) -> None:
         """Say goodbye and close."""
+        if self._watch is not None:
+            self._watch.stop()
         if self._mqtt is not None:
             self._mqtt.close()
         if self._feed is not None:
@@ -81,6 +85,15 @@ class Switchboard:
     def connects(self) -> int:
         """How often the broker was reached; 0 before the first time, and without one."""
         return 0 if self._mqtt is None else self._mqtt.connects
+
+    @property
+    def trust(self) -> Trust:
+        """How far what comes over the broker can be believed."""
+        return Trust.UNCHECKED if self._watch is None else self._watch.trust
+
+    def news(self) -> tuple[str, ...]:
+        """Return what is wrong with the broker and was not returned before, one line each; () for nothing."""
+        return () if self._watch is None else self._watch.news()
 
     def listen(self, topic: str, hear: Callable[[Incoming], None]) -> None:
         """Have `hear` called in the loop's thread with every message of this full topic; before `start`."""
