@@ -57,19 +57,21 @@ class PrivateBroker:
 
 
 @contextmanager
-def private_broker(folder: Path, kind: Kind | None = None, port: int | None = None) -> Iterator[PrivateBroker]:
+def private_broker(
+    folder: Path, kind: Kind | None = None, port: int | None = None, topics: str = "#"
+) -> Iterator[PrivateBroker]:
     """Run a broker that listens on 127.0.0.1 for one user with a random password; it ends with the block.
 
     `folder` exists and is private; the broker's settings, password and log are written there, and a password of
     an earlier run is kept, so that clients come back. Without `kind`, Debian's mosquitto is taken, or the Python
-    package amqtt where there is none; without `port`, a free one.
+    package amqtt where there is none; without `port`, a free one. Its user may say and hear what lies under `topics`.
     Raises BrokerError where there is neither, or it does not start.
     """
     kind = kind or _available()
     password_file = folder / "broker.password"
     if not password_file.exists():
         _write(password_file, secrets.token_urlsafe(16))
-    process, settings = _started(folder, kind, password_file, port)
+    process, settings = _started(folder, kind, password_file, port, topics)
     try:
         yield PrivateBroker(kind, settings, process.pid)
     finally:
@@ -91,7 +93,7 @@ def _available() -> Kind:
 
 
 def _started(
-    folder: Path, kind: Kind, password_file: Path, port: int | None
+    folder: Path, kind: Kind, password_file: Path, port: int | None, topics: str
 ) -> tuple[subprocess.Popen[bytes], MqttSettings]:
     prepare, password = _mosquitto if kind == "mosquitto" else _amqtt, password_file.read_text(encoding="utf-8")
     for _ in range(1 if port else _ATTEMPTS):
@@ -103,7 +105,7 @@ def _started(
             password_file=str(password_file),
             version="5" if kind == "mosquitto" else "3.1.1",  # amqtt 0.12 hangs at a greeting of MQTT 5
         )
-        command = prepare(folder, settings.port, password)
+        command = prepare(folder, settings.port, password, topics)
         with (folder / "broker.log").open("ab") as log:
             # A session of its own: Ctrl-C ends the demonstration, which then ends the broker.
             process = subprocess.Popen(
@@ -115,15 +117,17 @@ def _started(
     raise BrokerError(f"the private broker ({kind}) did not start; {folder / 'broker.log'} says why")
 
 
-def _mosquitto(folder: Path, port: int, password: str) -> list[str]:
+def _mosquitto(folder: Path, port: int, password: str, topics: str) -> list[str]:
     program = find_mosquitto()
     if program is None:
         raise BrokerError("mosquitto is not installed; apt install mosquitto")
     users = _write(folder / "broker.users", password_line(_USERNAME, password))
+    rights = _write(folder / "broker.acl", f"user {_USERNAME}\ntopic readwrite {topics}\n")
     settings = [
         f"listener {port} 127.0.0.1",
         "allow_anonymous false",
         f"password_file {users}",
+        f"acl_file {rights}",
         "persistence false",
         "log_dest stderr",
         f"user {getpass.getuser()}",  # started by root, it would change to a user who cannot read our folder
@@ -131,14 +135,19 @@ def _mosquitto(folder: Path, port: int, password: str) -> list[str]:
     return [program, "-c", str(_write(folder / "broker.conf", "\n".join(settings) + "\n"))]
 
 
-def _amqtt(folder: Path, port: int, password: str) -> list[str]:
+def _amqtt(folder: Path, port: int, password: str, topics: str) -> list[str]:
     if not importlib.util.find_spec("amqtt"):
         raise BrokerError("amqtt is not installed; pip install amqtt")
     digest = importlib.import_module("argon2").PasswordHasher().hash(password)  # amqtt brings argon2 with it
     users = _write(folder / "broker.users", f"{_USERNAME}:{digest}\n")
     settings = {
         "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
-        "plugins": {"amqtt.plugins.authentication.FileAuthPlugin": {"password_file": str(users)}},
+        "plugins": {
+            "amqtt.plugins.authentication.FileAuthPlugin": {"password_file": str(users)},
+            "amqtt.plugins.topic_checking.TopicAccessControlListPlugin": {
+                way: {_USERNAME: [topics]} for way in ("publish_acl", "acl")
+            },
+        },
     }
     conf = _write(folder / "broker.yaml", json.dumps(settings))  # every JSON text is a YAML text
     return [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(conf)]

@@ -12,15 +12,16 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from appliance.backup.whole import new_file
+from appliance.contract import JOIN, Topic, topic
 from appliance.errors import RefusedError, StorageError
 from appliance.pki import issued, read_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from appliance.broker_rights import Right
 
@@ -57,6 +58,8 @@ class Broker:
     port: int
     runs_at: Path  # the folder as the broker sees it
     runs_as: str = "mosquitto"
+    address: str = ""  # of this machine that it listens on; empty is all of them
+    keeps_at: Path = Path("/var/lib/mosquitto")  # where it writes down what is retained
 
 
 def write(folder: Path, pki: Path, broker: Broker) -> tuple[Change, ...]:
@@ -89,7 +92,7 @@ def configuration(broker: Broker) -> str:
         f"acl_file {at / ACL}",
         "",
         "# TLS 1.2 or newer, and nothing beside it.",
-        f"listener {broker.port}",
+        f"listener {broker.port} {broker.address}".rstrip(),
         "tls_version tlsv1.2",
         f"cafile {at / CA}",
         f"certfile {at / CERT}",
@@ -110,7 +113,7 @@ def configuration(broker: Broker) -> str:
         "",
         "# Retained states outlive a restart of the broker.",
         "persistence true",
-        "persistence_location /var/lib/mosquitto/",
+        f"persistence_location {broker.keeps_at}/",
         "",
         "log_dest stderr",
         "log_type error",
@@ -126,7 +129,13 @@ def access_list(device_id: str, rights: Mapping[str, tuple[Right, ...]]) -> str:
     lines = [f"# door {device_id}"]
     for user, granted in rights.items():
         lines += [f"user {user}", *(f"topic {one.way} {one.topics}" for one in granted), ""]
-    return "\n".join([*lines[:-1], f"# end of door {device_id}"]) + "\n"
+    lines += [
+        "# Any user of the broker may ask to be made known, while the door shows a code, and is answered.",
+        f"pattern write {topic(device_id, Topic.CMD, JOIN)}",
+        f"pattern read {topic(device_id, Topic.REPLY)}/%u",
+        f"# end of door {device_id}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def password_line(user: str, password: str) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from appliance.contract import Topic
 from appliance.contract import topic as topic_of
 from appliance.drivers.mqtt_probe import passes_on, takes
-from appliance.errors import BrokerError
+from appliance.errors import BrokerError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,6 +84,15 @@ def judge(settings: MqttSettings, timeout_s: float = _TIMEOUT_S) -> Trust:
     if passes_on(settings, topic_of(f"check-{nobody}", Topic.HA_LOCK), timeout_s):
         return Trust.NO_ACCESS_CONTROL
     return Trust.GOOD if settings.tls or on_this_machine(settings.host) else Trust.PLAINTEXT
+
+
+def checked(settings: MqttSettings) -> str:
+    """Return in words that the broker is good. Raises RefusedError where it is not, and as `judge`."""
+    found = judge(settings)
+    line = f"broker {settings.host}:{settings.port} {WORDS[found]}"
+    if found is not Trust.GOOD:
+        raise RefusedError(line)
+    return line
 
 
 def on_this_machine(host: str) -> bool:

@@ -32,6 +32,7 @@ COMMANDS = {
     "attendant": "appliance.commands.attendant:attendant",
     "client": "appliance.commands.client:client",
     "pki": "appliance.commands.pki:pki",
+    "broker": "appliance.commands.broker:broker",
     "demo": "appliance.commands.demo:demo",
 }
 

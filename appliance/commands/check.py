@@ -103,10 +103,9 @@ def _broker(installation: Installation) -> str:
     settings = installation.settings.mqtt
     if not settings.enabled:
         return "not used (mqtt.enabled is false): nobody can be asked"
-    from appliance.drivers.mqtt import check_broker  # noqa: PLC0415 - only where there is a broker
+    from appliance.broker_trust import checked  # noqa: PLC0415 - only where there is a broker
 
-    check_broker(settings, WAIT_S)
-    return f"{settings.host}:{settings.port} takes us"
+    return checked(settings)
 
 
 def _clock(installation: Installation) -> str:

@@ -68,7 +68,7 @@ def _stage(output: Path, console: Console) -> Iterator[tuple[Installation, Clien
     shutil.rmtree(state, ignore_errors=True)
     (state / "broker").mkdir(mode=0o700, parents=True)
     with contextlib.ExitStack() as closing:
-        broker = closing.enter_context(private_broker(state / "broker"))
+        broker = closing.enter_context(private_broker(state / "broker", topics="ostiary/demo/#"))
         console.print(f"broker: {broker.kind} on {broker.host}:{broker.port}, this machine only", highlight=False)
         installation = _installation(state, broker)
         socket = closing.enter_context(simulated_controller(installation.state))
