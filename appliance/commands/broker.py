@@ -23,7 +23,13 @@ def broker() -> None:
 
 @broker.command()
 @click.argument("folder", type=_PATH)
-@click.option("--users", type=click.Choice(["certificates", "passwords"]), default="certificates", show_default=True)
+@click.option(
+    "--users",
+    type=click.Choice(["certificates", "passwords"]),
+    default="certificates",
+    show_default=True,
+    help="How the broker knows its users.",
+)
 @click.option("--server", default="", help="First name of the broker's certificate [mqtt.host].")
 @click.option("--port", type=click.IntRange(1, 65535), default=8883, show_default=True, help="That it listens on.")
 @click.option("--address", default="", help="Of its machine that it listens on [all].")
