@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from cryptography.exceptions import InvalidSignature
 
-from appliance.contract import MAX_COMMAND_BYTES, VERB_ROLES, Role, Topic, is_identifier
+from appliance.contract import JOIN, MAX_COMMAND_BYTES, VERB_ROLES, Role, Topic, is_identifier
 from appliance.contract import topic as topic_of
+from appliance.errors import UsageError
+from appliance.signing import read_public_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +43,7 @@ _FIELDS: Mapping[str, type] = MappingProxyType(
     }
 )
 _SIGNATURE = re.compile(r"[0-9a-f]{128}")  # lower-case hex has one spelling only; base64 has spare bits
+_PROOF = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -90,6 +93,16 @@ class Command:
     role: Role
     verb: str
     args: Mapping[str, Any]
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """Somebody who is not known yet, and holds the private key of the one they would be known by."""
+
+    client_id: str
+    key: Ed25519PublicKey
+    proof: str  # 64 hexadecimal digits, to be compared: appliance/pairing.py
     request_id: str
 
 
@@ -163,12 +176,10 @@ def open_envelope(
     No payload raises. `now` is in Unix seconds; `skew_s` is how far ahead a client's clock may run. What
     `keys` and `nonces` raise (StorageError) passes through: what cannot be noted is not done.
     """
-    fields = Fault.RETAINED if retained else _read(payload)
-    if isinstance(fields, Fault):
-        return Refusal(fields)
+    fields = _addressed(payload, topic, device_id, retained=retained)
+    if isinstance(fields, Refusal):
+        return fields
     ids = (fields["client_id"], fields["request_id"])
-    if topic != topic_of(device_id, Topic.CMD, fields["verb"]):
-        return Refusal(Fault.WRONG_TOPIC, *ids)
     client = keys(fields["client_id"])
     if client is None:
         return Refusal(Fault.UNKNOWN_CLIENT, *ids)
@@ -180,6 +191,41 @@ def open_envelope(
     if fault is not None:
         return Refusal(fault, *ids, authentic=True)
     return Command(client.client_id, client.role, fields["verb"], MappingProxyType(fields["args"]), ids[1])
+
+
+def open_joining(
+    payload: bytes, *, topic: str, device_id: str, retained: bool, now: float, skew_s: float = 5
+) -> Joining | Refusal:
+    """Return who would join, or why nobody would. No payload raises; otherwise as `open_envelope`.
+
+    The envelope is signed with the very key that is in it: whoever joins has it, for this device, now.
+    """
+    fields = _addressed(payload, topic, device_id, retained=retained)
+    if isinstance(fields, Refusal):
+        return fields
+    ids = (fields["client_id"], fields["request_id"])
+    if fields["verb"] != JOIN:
+        return Refusal(Fault.VERB_NOT_ALLOWED, *ids)
+    try:
+        key, proof = read_public_key(str(fields["args"].get("public_key"))), str(fields["args"].get("proof"))
+    except UsageError:
+        return Refusal(Fault.WRONG_FIELDS, *ids)
+    if len(fields["args"]) != 2 or _PROOF.fullmatch(proof) is None:
+        return Refusal(Fault.WRONG_FIELDS, *ids)
+    if not _authentic(key, fields, topic, device_id):
+        return Refusal(Fault.BAD_SIGNATURE, *ids)
+    fault = _untimely(fields, now, skew_s)
+    return Joining(ids[0], key, proof, ids[1]) if fault is None else Refusal(fault, *ids)
+
+
+def _addressed(payload: bytes, topic: str, device_id: str, *, retained: bool) -> dict[str, Any] | Refusal:
+    """Return the fields of a well-formed envelope that came where it says; nothing in it is trusted yet."""
+    fields = Fault.RETAINED if retained else _read(payload)
+    if isinstance(fields, Fault):
+        return Refusal(fields)
+    if topic != topic_of(device_id, Topic.CMD, fields["verb"]):
+        return Refusal(Fault.WRONG_TOPIC, fields["client_id"], fields["request_id"])
+    return fields
 
 
 def _read(payload: bytes) -> dict[str, Any] | Fault:

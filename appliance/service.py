@@ -151,11 +151,11 @@ class Service:
             picture=lambda step: encode_jpeg(visitor(step)),
             doubt=self._doubt,
             clock=self._now,
+            local_time=self._access.control.local_time,
         )
         standard = Standard(self._stages.measured.impostors, self.settings.recognition.target_fpir)
         people = PeopleActs(
             self.reception,
-            local_time=self._access.control.local_time,
             self.gallery,
             self.journal,
             standard=standard,
@@ -172,6 +172,7 @@ class Service:
             portrait=lambda step: encode_jpeg(kept_of(step)),
             clock=self._now,
         )
+        self._pairing = self._switchboard.pairing(self.journal)
         self._enrolment = DoorEnrolment(
             installation.reader_socket,
             guided,
@@ -181,6 +182,7 @@ class Service:
             renew=lambda offer_id: people.renew(offer_id, CLI, "cli"),
             invitations=self._access.invitations,
             codes=_codes,
+            pair=self._pairing.begin,
         )
         self._closing.callback(self._enrolment.close)
         self._photos = PhotoDesk(partial(open_face_reader, self.settings, installation.models_folder), decode_apart)
@@ -279,6 +281,7 @@ class Service:
         self._switchboard.serve(self._use_cases)
         self._home.tend()
         self._enrolment.tend()
+        self._pairing.tend()
         self._photos.tend()
         self.reception.tick()
         if self._nobody:  # who would have to wait for it

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import os
+import re
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -76,3 +78,9 @@ def read_public_key(text: str) -> Ed25519PublicKey:
     except (binascii.Error, ValueError):
         pass
     raise UsageError(f"public key {text[:60]!r} is not the base64 of 32 bytes, as ostiary client keygen prints it")
+
+
+def fingerprint(public_key: str) -> str:
+    """Return what people compare of a public key in base64: 32 hex digits in groups of four."""
+    digest = hashlib.sha256(public_key.encode()).hexdigest()[:32]
+    return " ".join(re.findall("....", digest))

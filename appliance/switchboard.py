@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.broker_trust import BrokerWatch, Trust
 from appliance.clients import Registry
-from appliance.contract import Topic
+from appliance.contract import JOIN, Topic, topic
 from appliance.drivers.mqtt import Incoming, MqttLink
 from appliance.envelope import Fault, Refusal, open_envelope
 from appliance.errors import RefusedError
 from appliance.feed import EventFeed, as_bytes
 from appliance.messages import reply
+from appliance.pairing_desk import PairingDesk
 from appliance.replies import RecentReplies
 from appliance.ticket import result_message, ticket_message
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from appliance.commands.options import Installation
     from appliance.contract import Reason
+    from appliance.journal import Journal
     from appliance.records import AuditEvent
     from appliance.ticket import Ticket
     from appliance.usecases import UseCases
@@ -100,6 +102,16 @@ class Switchboard:
         self._hearers[topic] = hear
         if self._mqtt is not None:
             self._mqtt.listen(topic)
+
+    def pairing(self, journal: Journal) -> PairingDesk:
+        """Return the desk at which new clients make themselves known; what they send goes there from now on."""
+
+        def tell(client_id: str, payload: bytes) -> None:
+            self.publish(Topic.REPLY, payload, leaf=client_id)
+
+        desk = PairingDesk(self._device_id, self._clients, journal, tell if self._mqtt is not None else None)
+        self._hearers[topic(self._device_id, Topic.CMD, JOIN)] = desk.hear  # subscribed to with all commands
+        return desk
 
     def publish(self, level: Topic, payload: str | bytes, *, retained: bool = False, leaf: str = "") -> None:
         """Send, or queue while there is no broker and it is of use; returns at once and never raises."""

@@ -8,6 +8,7 @@ from appliance.drivers.mqtt_connection import Pace
 from appliance.signing import new_key, public_text, read_key
 from ostiary_client.client import Client
 from ostiary_client.heard import Availability, Event, Outcome, Reply, Ticket
+from ostiary_client.joining import join
 
 __all__ = [
     "Availability",
@@ -18,6 +19,7 @@ __all__ = [
     "Pace",
     "Reply",
     "Ticket",
+    "join",
     "new_key",
     "public_text",
     "read_key",

@@ -21,6 +21,7 @@ from appliance.backup.whole import new_file
 from appliance.errors import RefusedError
 from appliance.people.device_key import KEY_BYTES
 from appliance.people.keyring import Keyring, Tombstone
+from appliance.signing import fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +71,7 @@ def write_bundle(
     head = sealed.header("keys", device_id, lock, signer)
     with new_file(path) as file:
         sealed.write(file, head, key, [canonical(fields)], signer)
-    return len(people), sealed.fingerprint(head.signer)
+    return len(people), fingerprint(head.signer)
 
 
 def read_bundle(path: Path, keyring: Keyring, passphrase: str) -> tuple[int, sealed.Seal]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from appliance.audit import canonical
 from appliance.errors import RefusedError, StorageError, UsageError
-from appliance.signing import public_text, read_public_key
+from appliance.signing import fingerprint, public_text, read_public_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -71,12 +70,6 @@ class Seal:
     header: Header
     signer: str  # fingerprint of the device's key
     file_hash: str  # SHA-256 of the whole file, hex
-
-
-def fingerprint(public_key: str) -> str:
-    """Return what people compare of a public key in base64: 32 hex digits in groups of four."""
-    digest = hashlib.sha256(public_key.encode()).hexdigest()[:32]
-    return " ".join(re.findall("....", digest))
 
 
 def header(kind: Kind, device_id: str, lock: Lock, signer: Ed25519PrivateKey) -> Header:

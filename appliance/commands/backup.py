@@ -14,7 +14,7 @@ from appliance.errors import RefusedError, UsageError
 from appliance.people.enrolment import CLI
 from appliance.people.keyring import Keyring
 from appliance.records import Event
-from appliance.signing import own_key, public_text
+from appliance.signing import fingerprint, own_key, public_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,8 +169,6 @@ def _trusts(seal: Seal, signer: str) -> bool:
 
 
 def _own_fingerprint(installation: Installation) -> str:
-    from appliance.backup.sealed import fingerprint  # noqa: PLC0415  as above
-
     return fingerprint(public_text(own_key(installation.device_key_file)))
 
 

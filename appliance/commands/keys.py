@@ -93,7 +93,7 @@ def export(installation: Installation, file: Path, *, stdin: bool) -> None:
 def import_keys(installation: Installation, file: Path, *, stdin: bool) -> None:
     """Take the keys of FILE in, before a backup is restored. No reader may run."""
     from appliance.backup.bundle import read_bundle  # noqa: PLC0415 - help must not load the ciphers
-    from appliance.backup.sealed import fingerprint  # noqa: PLC0415
+    from appliance.signing import fingerprint  # noqa: PLC0415
 
     passphrase = _entered(stdin=stdin, twice=False)
     with (

@@ -11,6 +11,7 @@ from appliance.enrolment.invitations import Invitation
 from appliance.enrolment.requests import ListOffers, Start, TakeOffer, message_of, read_request
 from appliance.errors import ApplianceError, RefusedError
 from appliance.local_socket import LocalSocket
+from appliance.pairing_desk import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +47,13 @@ class DoorEnrolment:
         renew: Callable[[str], dict[str, Any]],
         invitations: InvitationDesk,
         codes: Callable[[Step], tuple[str, ...]],
+        pair: Callable[[Caller, Pair], None],
     ) -> None:
-        """Take what it works with; `codes` reads what QR codes in view say, `renew` takes an offer of the reception."""
+        """Take what it works with.
+
+        `codes` reads what QR codes in view say, `renew` takes an offer of the reception, `pair` lets a client join.
+        """
+        self._pair = pair
         self._renew = renew
         self._desk = desk
         self._invitations = invitations
@@ -128,6 +134,8 @@ class DoorEnrolment:
             case TakeOffer(offer_id=offer_id):
                 caller.say(self._renew(offer_id))
                 caller.end()
+            case Pair():
+                self._pair(caller, request)
 
     def _begin(self, invitation: Invitation) -> None:
         def hear(told: Told) -> None:

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from appliance.enrolment.desk import Newcomer
 from appliance.errors import RefusedError
+from appliance.pairing_desk import Pair
 from appliance.people.enrolment import Particulars
 from appliance.people.person import Consent
 from appliance.people.references import look_alike
@@ -98,7 +99,7 @@ class TakeOffer(_Request):
     offer_id: Annotated[str, Field(max_length=63)]
 
 
-Request = Start | ListOffers | TakeOffer
+Request = Start | ListOffers | TakeOffer | Pair
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="verb")])
 
 

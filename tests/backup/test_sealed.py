@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from appliance.backup import sealed
 from appliance.backup.sealed import CHUNK_BYTES, MAGIC, SIGNATURE_BYTES, Lock, open_sealed
 from appliance.errors import RefusedError, UsageError
-from appliance.signing import public_text
+from appliance.signing import fingerprint, public_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +101,7 @@ def test_another_key_opens_nothing(tmp_path: Path) -> None:
     assert "sealed for somebody else" in refused(tmp_path / "file", content, bytes(32))
     with open_sealed(tmp_path / "file", "backup") as found:
         assert found.seal.header.signer == public_text(SIGNER)
-        assert found.seal.signer == sealed.fingerprint(public_text(SIGNER))
+        assert found.seal.signer == fingerprint(public_text(SIGNER))
 
 
 def test_the_same_bytes_are_never_sealed_alike(tmp_path: Path) -> None:

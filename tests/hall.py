@@ -1,0 +1,109 @@
+"""The part of the reader that clients meet: a switchboard, a pairing desk and the local socket, in a thread."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from appliance.clients import Registry
+from appliance.commands.options import Installation
+from appliance.config import DeviceSettings, Settings
+from appliance.errors import RefusedError
+from appliance.journal import Journal
+from appliance.local_socket import LocalSocket
+from appliance.pairing_desk import Pair, PairingDesk
+from appliance.signing import new_key, read_key
+from appliance.switchboard import Switchboard
+from appliance.usecases import UseCases
+from appliance.verbs import VERBS
+from ostiary_client import Client
+from tests.broker import QUICK, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from appliance.config import MqttSettings
+    from appliance.contract import Role
+    from appliance.envelope import Command
+    from appliance.local_socket import Caller
+    from appliance.records import AuditEvent
+    from appliance.usecases import Answer
+    from appliance.verbs import Args
+
+
+class Hall:
+    """Carries out every verb by noting it, and answers with what it read."""
+
+    def __init__(self, settings: MqttSettings, folder: Path) -> None:
+        self.installation = Installation(Settings(device=DeviceSettings(id="front"), mqtt=settings), folder, None)
+        self.done: list[tuple[Command, Args]] = []
+        self.events: list[AuditEvent] = []
+        self.faults: list[Exception] = []
+        self.turns = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="hall")
+
+    def key(self, client_id: str, role: Role) -> Path:
+        """Let a client in, and return the file of its key."""
+        file = self.installation.state / f"{client_id}.key"
+        with Registry(self.installation.clients_file) as registry:
+            registry.add(client_id, role, new_key(file))
+        return file
+
+    @contextmanager
+    def client(self, client_id: str, role: Role) -> Iterator[Client]:
+        """Give a new client at work."""
+        key = read_key(self.key(client_id, role))
+        with Client(self.installation.settings.mqtt, "front", client_id, key, pace=QUICK) as client:
+            yield client
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Turn while the block runs."""
+        self._thread.start()
+        try:
+            wait_for(lambda: self.turns > 0)
+            yield
+        finally:
+            self._stopping.set()
+            self._thread.join(10)
+
+    def act(self, command: Command, args: Args, answer: Answer) -> None:
+        """Note what was asked for."""
+        self.done.append((command, args))
+        answer(args.model_dump(mode="json"))
+
+    def _run(self) -> None:
+        with ExitStack() as opening:
+            board = opening.enter_context(closing(Switchboard(self.installation)))
+            journal = Journal(opening.enter_context(self.installation.open_audit()), (self.events.append,))
+            desk = board.pairing(journal)
+            local = opening.enter_context(closing(LocalSocket(self.installation.reader_socket)))
+            use_cases = UseCases(dict.fromkeys(VERBS.values(), self.act))
+            board.start()
+            while not self._stopping.wait(0.002):
+                try:
+                    board.serve(use_cases)
+                except Exception as fault:  # noqa: BLE001 - as the service does
+                    self.faults.append(fault)
+                local.serve(lambda caller, packet: _pair(desk, caller, packet))
+                desk.tend()
+                self.turns += board.connects > 0
+
+
+def _pair(desk: PairingDesk, caller: Caller, packet: dict[str, Any]) -> None:
+    try:
+        desk.begin(caller, Pair.model_validate(packet))
+    except RefusedError as refusal:
+        caller.say({"error": str(refusal)})
+        caller.end()
+
+
+@contextmanager
+def hall(settings: MqttSettings, folder: Path) -> Iterator[Hall]:
+    """Give an open hall of the device `front`."""
+    made = Hall(settings, folder)
+    with made.open():
+        yield made
