@@ -172,7 +172,6 @@ class Service:
             portrait=lambda step: encode_jpeg(kept_of(step)),
             clock=self._now,
         )
-        self._pairing = self._switchboard.pairing(self.journal)
         self._enrolment = DoorEnrolment(
             installation.reader_socket,
             guided,
@@ -182,7 +181,7 @@ class Service:
             renew=lambda offer_id: people.renew(offer_id, CLI, "cli"),
             invitations=self._access.invitations,
             codes=_codes,
-            pair=self._pairing.begin,
+            pair=self._switchboard.pairing(self.journal).begin,
         )
         self._closing.callback(self._enrolment.close)
         self._photos = PhotoDesk(partial(open_face_reader, self.settings, installation.models_folder), decode_apart)
@@ -281,7 +280,6 @@ class Service:
         self._switchboard.serve(self._use_cases)
         self._home.tend()
         self._enrolment.tend()
-        self._pairing.tend()
         self._photos.tend()
         self.reception.tick()
         if self._nobody:  # who would have to wait for it

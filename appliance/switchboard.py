@@ -50,6 +50,7 @@ class Switchboard:
         self._device_id = settings.device.id
         self._clients = Registry(installation.clients_file)
         self._replies = RecentReplies()
+        self._pairing: PairingDesk | None = None
         self._inbox: queue.Queue[Incoming] = queue.Queue(WAITING)
         self._mqtt, self._feed = None, None
         if settings.mqtt.enabled:
@@ -104,14 +105,14 @@ class Switchboard:
             self._mqtt.listen(topic)
 
     def pairing(self, journal: Journal) -> PairingDesk:
-        """Return the desk at which new clients make themselves known; what they send goes there from now on."""
+        """Return the desk at which new clients make themselves known; it is tended here from now on."""
 
         def tell(client_id: str, payload: bytes) -> None:
             self.publish(Topic.REPLY, payload, leaf=client_id)
 
-        desk = PairingDesk(self._device_id, self._clients, journal, tell if self._mqtt is not None else None)
-        self._hearers[topic(self._device_id, Topic.CMD, JOIN)] = desk.hear  # subscribed to with all commands
-        return desk
+        self._pairing = PairingDesk(self._device_id, self._clients, journal, tell if self._mqtt is not None else None)
+        self._hearers[topic(self._device_id, Topic.CMD, JOIN)] = self._pairing.hear  # it comes with all commands
+        return self._pairing
 
     def publish(self, level: Topic, payload: str | bytes, *, retained: bool = False, leaf: str = "") -> None:
         """Send, or queue while there is no broker and it is of use; returns at once and never raises."""
@@ -143,6 +144,8 @@ class Switchboard:
 
     def serve(self, use_cases: UseCases) -> None:
         """Carry out what has come in, at most `PER_TURN` at a time."""
+        if self._pairing is not None:
+            self._pairing.tend()
         for _ in range(PER_TURN):
             try:
                 incoming = self._inbox.get_nowait()

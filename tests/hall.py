@@ -89,7 +89,6 @@ class Hall:
                 except Exception as fault:  # noqa: BLE001 - as the service does
                     self.faults.append(fault)
                 local.serve(lambda caller, packet: _pair(desk, caller, packet))
-                desk.tend()
                 self.turns += board.connects > 0
 
 
