@@ -33,6 +33,7 @@ COMMANDS = {
     "client": "appliance.commands.client:client",
     "pki": "appliance.commands.pki:pki",
     "broker": "appliance.commands.broker:broker",
+    "ha": "appliance.commands.ha:ha",
     "demo": "appliance.commands.demo:demo",
 }
 

@@ -54,7 +54,7 @@ def discovery(settings: Settings) -> bytes:
     message = {
         "dev": {
             "identifiers": [f"ostiary_{device_id}"],
-            "name": f"Ostiary {device_id}",
+            "name": device_id if _is_ours(device_id) else f"Ostiary {device_id}",
             "manufacturer": "Ostiary",
             "model": "Door-entry appliance",
             "sw_version": __version__,
@@ -90,13 +90,18 @@ def _components(settings: Settings) -> dict[str, dict[str, Any]]:
 def _entity(device_id: str, key: str, platform: str, said: dict[str, Any] | None) -> dict[str, Any]:
     if said is None:
         return {"platform": platform}
-    slug = device_id.lower().replace("-", "_")
+    slug = f"{'' if _is_ours(device_id) else 'ostiary_'}{device_id.lower().replace('-', '_')}"
     return {
         "platform": platform,
         "unique_id": f"ostiary_{device_id}_{key}",
-        "default_entity_id": f"{platform}.ostiary_{slug}_{key}",
+        "default_entity_id": f"{platform}.{slug}_{key}",
         "qos": 1,
     } | said
+
+
+def _is_ours(device_id: str) -> bool:
+    """Tell whether the id says by itself what the device is."""
+    return device_id.lower().startswith("ostiary")
 
 
 def _lock(at: Callable[[Topic], str]) -> dict[str, Any]:
