@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from appliance.backup.whole import new_file
 from appliance.contract import JOIN, Topic, topic
 from appliance.errors import RefusedError, StorageError
-from appliance.pki import issued, read_certificate
+from appliance.pki import issued, read_authority, read_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,6 +154,7 @@ def _access_list(path: Path, broker: Broker) -> str:
 
 
 def _tls(pki: Path, server: str) -> dict[str, bytes]:
+    read_authority(pki)
     certificate, key = (pki / "server" / f"{server}{ending}" for ending in (".pem", ".key"))
     if not (certificate.exists() and key.exists()):
         raise RefusedError(f"no certificate for {server} is in {pki}; ostiary pki issue server {server} makes one")
