@@ -264,6 +264,16 @@ def power(cuts: int, *, kills: int, events: int, idle: bool) -> None:
     bench.run(cuts, kills, events, idle=idle)
 
 
+@root.command()
+@click.option("--visits", type=click.IntRange(2, 10_000), default=200, show_default=True, help="Strangers who come.")
+@click.option("--picture/--no-picture", default=True, help="Whether the alert shows the stranger.")
+def alert(visits: int, *, picture: bool) -> None:
+    """Time the alert of a stranger at an attendant over TLS, and the way from a signed approval to the lock's pin."""
+    from . import alert as bench  # noqa: PLC0415
+
+    bench.run(visits, picture=picture)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when measured; else say why in one line and return 2 for a wrong path, file or option, 3 for a model."""
     try:
