@@ -13,16 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _OPEN = (Topic.ALARM, Topic.CMD, Topic.REPLY)  # these take one more level
-# What Home Assistant may hear besides its own topics: states, and how a ticket ended. Never an event: duress is one.
-_SHOWN = (
-    Topic.AVAILABILITY,
-    Topic.LOCK_STATE,
-    Topic.DOOR_CONTACT,
-    Topic.DOOR_STATE,
-    Topic.ALARM,
-    Topic.APPROVAL_REQUEST,
-    Topic.APPROVAL_RESULT,
-)
+# What Home Assistant may hear besides its own topics: states. Never an event: duress is one.
+_SHOWN = (Topic.AVAILABILITY, Topic.LOCK_STATE, Topic.DOOR_CONTACT, Topic.DOOR_STATE, Topic.ALARM)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,10 +124,16 @@ def configuration(broker: Broker) -> str:
     return "\n".join(lines) + "\n"
 
 
-def access_list(device_id: str, rights: Mapping[str, tuple[Right, ...]]) -> str:
+def whole_list(parts: Mapping[str, str]) -> str:
+    """Return the whole access list; `parts` are those of each door, by its id."""
+    return _HEAD + "\n".join(parts[device_id] for device_id in sorted(parts))
+
+
+def access_list(broker: Broker) -> str:
     """Return the part of the access list that is about one door."""
+    device_id = broker.device_id
     lines = [f"# door {device_id}"]
-    for user, granted in rights.items():
+    for user, granted in broker.rights.items():
         lines += [f"user {user}", *(f"topic {one.way} {one.topics}" for one in granted), ""]
     lines += [
         "# Any user of the broker may ask to be made known, while the door shows a code, and is answered.",
@@ -149,8 +155,7 @@ def _access_list(path: Path, broker: Broker) -> str:
     """Return the whole access list: what other doors wrote, and this door's part anew."""
     text = _read(path).decode(errors="replace")
     parts = {found[1]: found[0] for found in _PART.finditer(text)}
-    parts[broker.device_id] = access_list(broker.device_id, broker.rights)
-    return _HEAD + "\n".join(parts[device_id] for device_id in sorted(parts))
+    return whole_list(parts | {broker.device_id: access_list(broker)})
 
 
 def _tls(pki: Path, server: str) -> dict[str, bytes]:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from appliance import config
-from appliance.contract import Topic
+from appliance.broker_rights import rights
+from appliance.broker_setup import ACL, CONF, Broker, access_list, configuration, whole_list
+from appliance.contract import Role
 
 ROOT = Path(__file__).parents[1]
 FIRMWARE = ROOT / "firmware_config"
@@ -96,18 +98,20 @@ def test_users_of_the_units_exist() -> None:
             assert f"d {folder} " in folders
 
 
-def test_the_broker_lets_a_device_say_its_topics_and_nobody_else() -> None:
-    """The access list names every topic of the device as its own to write, and commands as nobody's but clients'."""
-    blocks = re.split(r"^user ", (FIRMWARE / "mosquitto" / "ostiary.acl").read_text(), flags=re.MULTILINE)[1:]
-    rights = {block.splitlines()[0]: re.findall(r"^topic (\w+) (\S+)", block, re.MULTILINE) for block in blocks}
-    device_id = config.Settings().device.id
-    said = {
-        topic.removesuffix("/#").removeprefix(f"ostiary/{device_id}/")
-        for kind, topic in rights[device_id]
-        if kind == "write"
+def test_the_brokers_example_is_what_setup_writes() -> None:
+    """D2: the shipped configuration and access list are those of `ostiary broker setup` for the device as it comes.
+
+    Where this fails, run that command with the clients below in the registry and `--at /etc/mosquitto/ostiary`.
+    """
+    settings = config.Settings()
+    clients = {
+        "recogniser": Role.RECOGNISER,
+        "attendant": Role.OPERATOR,
+        "desk": Role.ENROLLER,
+        "watcher": Role.AUDITOR,
+        "manager": Role.ADMIN,
     }
-    assert said == {topic.value for topic in Topic} - {Topic.CMD, Topic.HA_LOCK, Topic.HA_ANSWER}
-    for user, granted in rights.items():
-        written = {topic for kind, topic in granted if kind != "read"}
-        assert user == device_id or all(topic.startswith(f"ostiary/{device_id}/cmd/") for topic in written)
-    assert "allow_anonymous false" in (FIRMWARE / "mosquitto" / "ostiary.conf").read_text().splitlines()
+    granted = rights(settings.device.id, clients, settings.home_assistant.prefix)
+    broker = Broker(settings.device.id, granted, "certificates", "localhost", 8883, Path("/etc/mosquitto/ostiary"))
+    assert (FIRMWARE / "mosquitto" / CONF).read_text() == configuration(broker)
+    assert (FIRMWARE / "mosquitto" / ACL).read_text() == whole_list({broker.device_id: access_list(broker)})
