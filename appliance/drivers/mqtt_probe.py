@@ -67,6 +67,36 @@ class _TurnedAway(Exception):  # noqa: N818 - an answer of the broker, not a fau
     """The broker understood, and ended it."""
 
 
+class _Answers:
+    """What the broker said. It does not know the client: paho closes its sockets where nothing refers to it."""
+
+    def __init__(self, client: Client) -> None:
+        self.greeted: bool | None = None
+        self.subscribed: bool | None = None
+        self.taken: bool | None = None
+        self.heard = False
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+
+    def _on_connect(
+        self, _client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, _properties: object
+    ) -> None:
+        self.greeted = not code.is_failure
+
+    def _on_subscribe(
+        self, _client: Client, _userdata: object, _mid: int, codes: list[ReasonCode], _properties: object
+    ) -> None:
+        self.subscribed = not any(code.is_failure for code in codes)
+
+    def _on_publish(self, _client: Client, _userdata: object, _mid: int, code: ReasonCode, _properties: object) -> None:
+        self.taken = not code.is_failure
+
+    def _on_message(self, _client: Client, _userdata: object, _message: MQTTMessage) -> None:
+        self.heard = True
+
+
 class _Caller:
     """One connection, greeted by the broker. Raises _TurnedAway and BrokerError, as all of its calls."""
 
@@ -74,10 +104,6 @@ class _Caller:
         self._settings = settings
         self._timeout_s = timeout_s
         self._modern = settings.version == "5"
-        self._greeting: ReasonCode | None = None
-        self._subscribed: bool | None = None
-        self._taken: bool | None = None
-        self._heard = False
         self._client = Client(
             CallbackAPIVersion.VERSION2,
             f"ostiary-check-{random.getrandbits(32):08x}",
@@ -85,15 +111,12 @@ class _Caller:
             protocol=MQTTv5 if self._modern else MQTTv311,
             reconnect_on_failure=False,
         )
+        self._answers = _Answers(self._client)
         self._client.connect_timeout = timeout_s
         if username:
             self._client.username_pw_set(username, password)
         if (context := tls_context(settings)) is not None:
             self._client.tls_set_context(context)
-        self._client.on_connect = self._on_connect
-        self._client.on_subscribe = self._on_subscribe
-        self._client.on_publish = self._on_publish
-        self._client.on_message = self._on_message
         self._greet()
 
     def leave(self) -> None:
@@ -102,17 +125,18 @@ class _Caller:
         self._client.loop(_TURN_S)
 
     def echoes(self, topic: str) -> bool:
-        """Tell whether what is said under this topic is taken, and ends the connection."""
+        """Tell whether what is said under this topic is taken, and end the connection."""
+        answers = self._answers
         self._client.subscribe(topic, 1)
-        self._until(lambda: self._subscribed is not None)
+        self._until(lambda: answers.subscribed is not None)
         self._client.publish(topic, b"{}", qos=1)
-        self._until(lambda: self._taken is not None)
+        self._until(lambda: answers.taken is not None)
         end_s = time.monotonic() + _SETTLE_S
-        undecided = self._taken is True and not self._modern  # MQTT 3.1.1 acknowledges what it throws away
-        while undecided and not self._heard and time.monotonic() < end_s:
+        undecided = answers.taken is True and not self._modern  # MQTT 3.1.1 acknowledges what it throws away
+        while undecided and not answers.heard and time.monotonic() < end_s:
             self._turn()
         self.leave()
-        return self._heard or (self._modern and self._taken is True)
+        return answers.heard or (self._modern and answers.taken is True)
 
     def _greet(self) -> None:
         try:
@@ -123,8 +147,8 @@ class _Caller:
             raise _TurnedAway from fault
         except BROKER_FAULTS as fault:
             raise self._fault(in_words(fault)) from fault
-        self._until(lambda: self._greeting is not None)
-        if self._greeting is None or self._greeting.is_failure:
+        self._until(lambda: self._answers.greeted is not None)
+        if not self._answers.greeted:
             raise _TurnedAway
 
     def _until(self, come: Callable[[], bool]) -> None:
@@ -144,19 +168,3 @@ class _Caller:
 
     def _fault(self, why: str) -> BrokerError:
         return BrokerError(f"broker {self._settings.host}:{self._settings.port} {why}")
-
-    def _on_connect(
-        self, _client: Client, _userdata: object, _flags: ConnectFlags, code: ReasonCode, _properties: object
-    ) -> None:
-        self._greeting = code
-
-    def _on_subscribe(
-        self, _client: Client, _userdata: object, _mid: int, codes: list[ReasonCode], _properties: object
-    ) -> None:
-        self._subscribed = not any(code.is_failure for code in codes)
-
-    def _on_publish(self, _client: Client, _userdata: object, _mid: int, code: ReasonCode, _properties: object) -> None:
-        self._taken = not code.is_failure
-
-    def _on_message(self, _client: Client, _userdata: object, _message: MQTTMessage) -> None:
-        self._heard = True
