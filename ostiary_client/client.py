@@ -46,8 +46,8 @@ _NO_REPLY = Reply(ok=False, error="no_reply", result={})
 class Client:
     """One client of the door `device_id`, with the key that the door knows it by.
 
-    With `events` it hears the feed, which the broker may grant to auditors and admins alone. Its methods may be
-    called from any thread; the network has a thread of its own.
+    With `events` it hears the feed, without `tickets` no tickets: a broker that grants each role its own topics turns
+    away who asks for more. Its methods may be called from any thread; the network has a thread of its own.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Client:
         client_id: str,
         key: Ed25519PrivateKey,
         *,
+        tickets: bool = True,
         events: bool = False,
         pace: Pace | None = None,
     ) -> None:
@@ -72,12 +73,11 @@ class Client:
         self._lock = threading.Lock()
         self._nonce = 0
         self._closed = threading.Event()
-        hear: dict[Topic, Callable[[bytes], None]] = {
-            Topic.AVAILABILITY: self._take_availability,
-            Topic.APPROVAL_IMAGE: self._take_image,
-            Topic.APPROVAL_REQUEST: self._take_ticket,
-            Topic.APPROVAL_RESULT: self._take_outcome,
-        }
+        hear: dict[Topic, Callable[[bytes], None]] = {Topic.AVAILABILITY: self._take_availability}
+        if tickets:
+            hear[Topic.APPROVAL_IMAGE] = self._take_image
+            hear[Topic.APPROVAL_REQUEST] = self._take_ticket
+            hear[Topic.APPROVAL_RESULT] = self._take_outcome
         if events:
             hear[Topic.EVENT_FEED] = self._take_event
         self._hear = {topic(device_id, level): take for level, take in hear.items()}
@@ -148,7 +148,7 @@ class Client:
     def events(self, after: int, quiet_s: float | None = None) -> Iterator[Event]:
         """Give every event with a sequence number above `after`, in order, each once and none left out.
 
-        Ends when the client is closed, or when nothing has come for `quiet_s` seconds. What did not arrive is asked
+        There is one such iterator at a time. Ends when the client is closed, or when nothing has come for `quiet_s` seconds. What did not arrive is asked
         for with the verb `feed`. Raises RefusedError where the door refuses that, or its log has a hole.
         """
         return Feed(self._events, self.send, self._closed.is_set).events(after, quiet_s)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from appliance.clients import Registry
 from appliance.commands.options import Installation
 from appliance.config import DeviceSettings, Settings
+from appliance.contract import EventType
 from appliance.errors import RefusedError
+from appliance.feed import feed_acts
 from appliance.journal import Journal
 from appliance.local_socket import LocalSocket
 from appliance.pairing_desk import Pair, PairingDesk
+from appliance.records import Event
 from appliance.signing import new_key, read_key
 from appliance.switchboard import Switchboard
 from appliance.usecases import UseCases
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Hall:
-    """Carries out every verb by noting it, and answers with what it read."""
+    """Carries out every verb by noting it, and answers with what it read; but `feed` and `audit.head` as the reader."""
 
     def __init__(self, settings: MqttSettings, folder: Path) -> None:
         self.installation = Installation(Settings(device=DeviceSettings(id="front"), mqtt=settings), folder, None)
@@ -42,6 +47,7 @@ class Hall:
         self.events: list[AuditEvent] = []
         self.faults: list[Exception] = []
         self.turns = 0
+        self._to_say: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hall")
 
@@ -53,10 +59,10 @@ class Hall:
         return file
 
     @contextmanager
-    def client(self, client_id: str, role: Role) -> Iterator[Client]:
+    def client(self, client_id: str, role: Role, *, events: bool = False) -> Iterator[Client]:
         """Give a new client at work."""
-        key = read_key(self.key(client_id, role))
-        with Client(self.installation.settings.mqtt, "front", client_id, key, pace=QUICK) as client:
+        key, mqtt = read_key(self.key(client_id, role)), self.installation.settings.mqtt
+        with Client(mqtt, "front", client_id, key, events=events, pace=QUICK) as client:
             yield client
 
     @contextmanager
@@ -70,6 +76,11 @@ class Hall:
             self._stopping.set()
             self._thread.join(10)
 
+    def say(self, *details: str) -> None:
+        """Write down an event for each."""
+        for detail in details:
+            self._to_say.put(Event(EventType.BELL, datetime.now(UTC), None, "test", detail=detail))
+
     def act(self, command: Command, args: Args, answer: Answer) -> None:
         """Note what was asked for."""
         self.done.append((command, args))
@@ -78,12 +89,15 @@ class Hall:
     def _run(self) -> None:
         with ExitStack() as opening:
             board = opening.enter_context(closing(Switchboard(self.installation)))
-            journal = Journal(opening.enter_context(self.installation.open_audit()), (self.events.append,))
+            audit = opening.enter_context(self.installation.open_audit())
+            journal = Journal(audit, (board.announce, self.events.append))
             desk = board.pairing(journal)
             local = opening.enter_context(closing(LocalSocket(self.installation.reader_socket)))
-            use_cases = UseCases(dict.fromkeys(VERBS.values(), self.act))
+            use_cases = UseCases(dict.fromkeys(VERBS.values(), self.act), feed_acts(audit))
             board.start()
             while not self._stopping.wait(0.002):
+                while not self._to_say.empty():
+                    journal.append(self._to_say.get_nowait())
                 try:
                     board.serve(use_cases)
                 except Exception as fault:  # noqa: BLE001 - as the service does
