@@ -95,6 +95,7 @@ class Capture:
         self._watch = FrameWatch(stall_s)
         self._ready = threading.Condition()
         self._frame: Frame | None = None
+        self._woken = False
         self._fault = ""
         self._heard_s = time.monotonic()
         self._ended = False
@@ -118,12 +119,21 @@ class Capture:
             self._thread.join(2.0)
 
     def take(self, timeout_s: float) -> Frame | None:
-        """Return the newest frame that nobody has taken yet, waiting at most `timeout_s`; None for none."""
+        """Return the newest frame that nobody has taken yet; None for none within `timeout_s`, or before a `wake`."""
         with self._ready:
-            self._ready.wait_for(lambda: self._frame is not None or self._ended or self._stopping, timeout_s)
+            self._ready.wait_for(
+                lambda: self._frame is not None or self._woken or self._ended or self._stopping, timeout_s
+            )
+            self._woken = False
             frame, self._frame = self._frame, None
             self._ready.notify_all()
             return frame
+
+    def wake(self) -> None:
+        """Have the present or the next `take` wait no longer, from any thread: there is something else to do."""
+        with self._ready:
+            self._woken = True
+            self._ready.notify_all()
 
     @property
     def ended(self) -> bool:

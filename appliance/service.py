@@ -1,7 +1,8 @@
 """The service: wiring, threads and signals; the only place that joins drivers to the core.
 
-Threads: `capture` reads the camera, `loop` (the caller's) decides and writes, `liveness` scores beside it where there
-is a second core, the broker link has its own.
+Threads: `capture` reads the camera, `loop` (the caller's) decides what is done and writes, `reading` runs the models
+on one frame while the loop waits for it or for an order, `liveness` scores beside it where there is a second core, the
+broker link has its own.
 Whatever goes wrong in one turn is logged, written down and survived; the door keeps shut meanwhile.
 """
 
@@ -51,6 +52,7 @@ from appliance.people.references import Standard
 from appliance.people_acts import PeopleActs
 from appliance.picture import kept_of, visitor
 from appliance.pipeline import Pipeline
+from appliance.pipeline.attended import AttendedPipeline
 from appliance.pipeline.following import FollowingStages
 from appliance.pipeline.policy import configured
 from appliance.pipeline.presentation import Presentations
@@ -119,9 +121,11 @@ class Service:
             protect = self.gallery.protection.protect
             self._stages = ModelStages(self.settings, installation.models_folder, protect)
             rules = configured(self.settings, face_only=self.clearance.face_only)
-            self._pipeline = Pipeline(FollowingStages(self._stages), self._presentations, rules, beside)
+            self._pipeline = opening.enter_context(
+                AttendedPipeline(Pipeline(FollowingStages(self._stages), self._presentations, rules, beside))
+            )
             audit = opening.enter_context(AuditLog(installation.audit_file, device.id, device.door))
-            self._switchboard = opening.enter_context(contextlib.closing(Switchboard(installation)))
+            self._switchboard = opening.enter_context(contextlib.closing(Switchboard(installation, self._wake)))
             self._snapshot: GallerySnapshot = self._present_gallery()
             self._own = own_tail(self.gallery, self._snapshot.model_id)
             self._access = AccessDesk(
@@ -247,7 +251,7 @@ class Service:
             if frame is None:
                 return False
             self._frame_s = frame.captured_at_s
-            step = self._pipeline.step(frame, self._snapshot, self._point())
+            step = self._pipeline.step(frame, self._snapshot, self._point(), self._serve)
             self._see(step, frame)
             if self._upgrade is not None:
                 self._upgrade.see(step, self._snapshot, self._point())
@@ -261,6 +265,14 @@ class Service:
             self._presentations.forget()
             return False
         return True
+
+    def _wake(self) -> None:
+        """Have the loop look at what came in, whether it waits for a frame or for the models; from any thread."""
+        self._capture.wake()
+        self._pipeline.wake()
+
+    def _serve(self) -> None:
+        self._switchboard.serve(self._use_cases)
 
     def _see(self, step: Step, frame: Frame) -> None:
         if self._enrolment.busy or self._enrolment.look(step, frame.captured_at_s):
@@ -277,7 +289,7 @@ class Service:
         for line in self._switchboard.news():
             self._say(EventType.FAULT, line)
         self._load_gallery()
-        self._switchboard.serve(self._use_cases)
+        self._serve()
         self._home.tend()
         self._enrolment.tend()
         self._photos.tend()

@@ -39,19 +39,33 @@ _WITHIN_S = {Topic.EVENT: 10.0, Topic.HA_EVENT: 10.0, Topic.APPROVAL_RESULT: 60.
 PER_TURN = 8  # commands carried out between two frames: a flood waits, the door does not
 
 
+class Inbox(queue.Queue["Incoming"]):
+    """What came in and waits for the loop. `ring` is called for the first that waits, not for each of a flood."""
+
+    def __init__(self, most: int, ring: Callable[[], None]) -> None:
+        super().__init__(most)
+        self._ring = ring
+
+    def put_nowait(self, item: Incoming) -> None:
+        """Take the message, or raise queue.Full."""
+        super().put_nowait(item)
+        if self.qsize() == 1:
+            self._ring()
+
+
 class Switchboard:
     """The reader's connection to people elsewhere; silent where `mqtt.enabled` is false.
 
-    Belongs to the loop's thread.
+    Belongs to the loop's thread, which `ring` calls from the connection's own when something has come in.
     """
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, ring: Callable[[], None] = lambda: None) -> None:
         settings = installation.settings
         self._device_id = settings.device.id
         self._clients = Registry(installation.clients_file)
         self._replies = RecentReplies()
         self._pairing: PairingDesk | None = None
-        self._inbox: queue.Queue[Incoming] = queue.Queue(WAITING)
+        self._inbox = Inbox(WAITING, ring)
         self._mqtt, self._feed = None, None
         if settings.mqtt.enabled:
             self._feed = EventFeed(

@@ -193,6 +193,23 @@ def test_frame_is_taken_once(running: Callable[..., Capture]) -> None:
     assert time.monotonic() - began == pytest.approx(0.05, abs=0.04)
 
 
+def test_waiting_for_a_frame_can_be_ended_for_something_else(running: Callable[..., Capture]) -> None:
+    """D10: an order that comes while no frame does is not kept waiting, and costs no frame."""
+    camera = PlayedCamera()
+    capture = running(Shop(camera))
+    assert capture.take(WAIT_S) is not None
+    camera.hung.clear()
+    while capture.take(0.1) is not None:
+        pass
+    threading.Timer(0.05, capture.wake).start()
+    began = time.monotonic()
+    assert capture.take(WAIT_S) is None
+    assert time.monotonic() - began < WAIT_S / 2
+    camera.hung.set()
+    capture.wake()
+    until(lambda: capture.take(WAIT_S) is not None)
+
+
 def test_recording_loses_no_frame() -> None:
     """However slow the reader, every frame of a recording is handed on in order, and then it has ended."""
     camera = SimulatedCamera(Script(Scene(visits=(Visit(for_s=0.7, pause_s=0.0),))), CameraSettings(), paced=False)

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -57,7 +57,7 @@ FIRST_S, SHOWN_S = 1.2, 3.0  # of a simulated visit: once they stand there, for 
 UNLOCK_S = 0.5
 APART_S = 0.85  # a pulse, and the rest after it: the next one is an edge again
 PATIENCE_S = 15.0
-FACES = ("astronaut", "official")
+FACES: tuple[Literal["astronaut", "official"], ...] = ("astronaut", "official")
 
 
 @dataclass(frozen=True, slots=True)
