@@ -24,16 +24,23 @@ from appliance.people.gallery import Gallery
 from appliance.service import Hooks, Service
 from appliance.signing import new_key, read_key
 from ostiary_client import Client
+from tests.broker import bystander
+from tests.eavesdropping import findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from appliance.broker import PrivateBroker
-    from appliance.records import AuditEvent, Event
+    from appliance.pipeline import Step
+    from appliance.records import AuditEvent, Event, Frame, OperatingPoint
     from ostiary_client import Ticket
 
 PATIENCE_S = 20.0
+NAME = "Ada Lovelace"
 
 
 class Door:
@@ -44,12 +51,18 @@ class Door:
         self.client = client
         self.script = Script(Scene())
         self.events: list[Event] = []
+        self.embeddings: list[NDArray[np.float32]] = []
         self._heard: queue.Queue[Event] = queue.Queue()
 
     def hear(self, sealed: AuditEvent) -> None:
         """Take an event in from the loop's thread."""
         self.events.append(sealed.event)
         self._heard.put(sealed.event)
+
+    def look(self, _frame: Frame, step: Step, _point: OperatingPoint) -> None:
+        """Keep every embedding that was read."""
+        if step.presentation is not None and step.presentation.latest.embedding is not None:
+            self.embeddings.append(step.presentation.latest.embedding.vector)
 
     def expect(self, kind: EventType) -> Event:
         """Return the next event of the kind; fails after a while without one."""
@@ -72,7 +85,7 @@ class Door:
 
 @pytest.fixture
 def door(tmp_path: Path, broker: PrivateBroker) -> Iterator[Door]:
-    """Give a running door whose tickets live four seconds."""
+    """Give a running door whose tickets live four seconds; whoever heard all of it has learnt of nobody (J2)."""
     settings = Settings(
         device=DeviceSettings(id=f"door-{tmp_path.name[-20:].replace('_', '-')}"),
         liveness=LivenessSettings(commissioned="skipped"),
@@ -88,12 +101,18 @@ def door(tmp_path: Path, broker: PrivateBroker) -> Iterator[Door]:
         key = read_key(tmp_path / "desk.key")
         client = closing.enter_context(Client(settings.mqtt, settings.device.id, "desk", key))
         door = Door(plain.with_controller(socket), client)
-        closing.callback(_start(door))
+        root = f"ostiary/{settings.device.id}/"
+        ear = closing.enter_context(bystander(settings.mqtt, f"ear-{settings.device.id}", f"{root}#"))
+        end = _start(door)
+        closing.callback(end)
         door.expect(EventType.STARTED)
         end_s = time.monotonic() + PATIENCE_S
         while not client.send("status", {}, 0.5).ok:  # the door's own connection may still be on its way
             assert time.monotonic() < end_s
         yield door
+        end()
+        heard = [ear.heard.get_nowait() for _ in range(ear.heard.qsize())]
+        assert findings(heard, door.embeddings, [NAME], root) == []
 
 
 def _start(door: Door) -> Callable[[], None]:
@@ -101,7 +120,8 @@ def _start(door: Door) -> Callable[[], None]:
 
     def work() -> None:
         camera = SimulatedCamera(door.script, door.installation.settings.camera)
-        service = Service(door.installation, camera, Hooks(on_event=door.hear, on_turn=lambda: _end(service, stop)))
+        hooks = Hooks(on_event=door.hear, on_step=door.look, on_turn=lambda: _end(service, stop))
+        service = Service(door.installation, camera, hooks)
         service.link.connect(5.0)
         service.run()
 
@@ -175,18 +195,27 @@ def test_yes_for_one_visitor_does_not_let_in_the_next(door: Door) -> None:
 
 
 def test_approved_visitor_can_be_enrolled_with_consent(door: Door) -> None:
-    """Who was approved and consents is enrolled from that visit, once, and is known afterwards (J5)."""
-    door.script.play(Visit(for_s=6, pause_s=0.1))
+    """Who was approved and consents is enrolled from that visit, once, and known afterwards (J5) by their id (J2)."""
+    door.script.play(Visit(for_s=3, pause_s=0.1))
     ticket = door.ticket()
-    args = {"name": "Ada", "ticket_id": ticket.ticket_id}
-    assert not door.client.send("person.add", args | {"consent_by": "Ada"}).ok
+    args = {"name": NAME, "ticket_id": ticket.ticket_id}
+    assert not door.client.send("person.add", args | {"consent_by": NAME}).ok
     assert door.client.approve(ticket.ticket_id).ok
     assert "consent_by" in door.client.send("person.add", args).error
-    assert door.client.send("person.add", args | {"consent_by": "Ada"}).ok
-    assert not door.client.send("person.add", args | {"consent_by": "Ada"}).ok
+    assert door.client.send("person.add", args | {"consent_by": NAME}).ok
+    assert not door.client.send("person.add", args | {"consent_by": NAME}).ok
     with Gallery(door.installation.gallery_file) as gallery:
-        assert [person.name for person in gallery.people()] == ["Ada"]
-    assert door.expect(EventType.ENROLLED).actor is not None
+        assert [person.name for person in gallery.people()] == [NAME]
+    enrolled = door.expect(EventType.ENROLLED).actor
+    assert enrolled is not None
+    (listed,) = door.client.send("person.list", {}).result["people"]
+    assert listed["name"] == NAME
+    door.script.play(Visit(for_s=2.5, pause_s=1.0))
+    granted = door.expect(EventType.ACCESS_GRANTED)
+    assert door.embeddings
+    assert granted.method == "face"
+    assert granted.actor is not None
+    assert granted.actor.id == listed["person_id"]
 
 
 def test_stranger_leaves_no_biometrics(door: Door) -> None:
