@@ -22,8 +22,8 @@ from appliance.home_assistant import CLIENT_ID
 from appliance.home_assistant.code import CodeFile
 from appliance.home_assistant.view import blank
 from appliance.people.gallery import Gallery
-from scripts.home_assistant.broker import EAR, house_broker
 from tests.broker import Bystander, bystander, wait_for
+from tests.home_assistant.house import EAR, house_broker
 from tests.test_service import enrol, reader
 from tests.test_service_door import living
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from appliance.broker import find_mosquitto
 from appliance.broker_rights import rights
-from appliance.broker_setup import access_list, password_line
+from appliance.broker_setup import password_line
 from appliance.config import MqttSettings
 from appliance.drivers.mqtt import check_broker
 from appliance.errors import BrokerError
@@ -39,12 +39,14 @@ def house_broker(folder: Path, device_id: str) -> Iterator[dict[str, MqttSetting
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = int(server.getsockname()[1])
     passwords = {user: secrets.token_urlsafe(16) for user in (device_id, CLIENT_ID, EAR)}
-    granted = access_list(device_id, rights(device_id, {}, "homeassistant"))
+    granted = [f"user {EAR}", "topic read #"]
+    for user, may in rights(device_id, {}, "homeassistant").items():
+        granted += [f"user {user}", *(f"topic {one.way} {one.topics}" for one in may)]
     lines = [
         f"listener {port} 127.0.0.1",
         "allow_anonymous false",
         f"password_file {_write(folder / 'users', ''.join(password_line(*one) for one in passwords.items()))}",
-        f"acl_file {_write(folder / 'acl', f'{granted}user {EAR}{chr(10)}topic read #{chr(10)}')}",
+        f"acl_file {_write(folder / 'acl', chr(10).join(granted))}",
         "persistence false",
         "log_dest stderr",
         f"user {getpass.getuser()}",

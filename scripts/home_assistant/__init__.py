@@ -1,1 +1,0 @@
-"""The door held against the real Home Assistant: scripts/try_home_assistant."""
