@@ -18,6 +18,7 @@ from appliance.door.latches import LatchFile
 from appliance.door.serve import serve
 from appliance.drivers.door import open_door
 from appliance.errors import DoorError
+from appliance.logs import logging_to
 
 if TYPE_CHECKING:
     from appliance.config import DoorSettings
@@ -35,7 +36,11 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 @with_installation
 def controller(installation: Installation, door: str | None, socket: Path | None, parent: int | None) -> None:
     """Own the lock: unlock when the reader asks, and lock again whatever becomes of it."""
-    logging.basicConfig(level=logging.INFO, format="ostiary controller: %(message)s")
+    with logging_to(installation.settings.logs, "ostiary controller"):
+        _serve(installation, door, socket, parent)
+
+
+def _serve(installation: Installation, door: str | None, socket: Path | None, parent: int | None) -> None:
     if parent is not None:
         _end_with(parent)
     installation = installation.with_door_driver(door) if door else installation

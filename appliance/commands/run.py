@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import signal
 import sys
 import threading
@@ -22,12 +21,13 @@ from appliance.door.child import simulated_controller
 from appliance.doorway import unmarked
 from appliance.drivers.camera import Paced, open_camera
 from appliance.errors import CameraError, DoorError
+from appliance.logs import Drain, end, give_up, logging_to, write_all
 from appliance.lone import only_one
 from appliance.service import Hooks, Service
 from appliance.trace.recorder import MAX_BYTES, Trace, conditions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from appliance.drivers.camera import Camera
     from appliance.records import AuditEvent
@@ -59,13 +59,13 @@ def run(
 
     A recording has its own time, is read as fast as it can be, and ends the command.
     """
-    logging.basicConfig(level=logging.INFO, format="ostiary: %(message)s")
-    if source is not None:
-        installation = installation.with_source(source)
-    camera = _first_camera(installation, named=source is not None)
-    if camera is not None and realtime and not camera.live:
-        camera = Paced(camera)
     with contextlib.ExitStack() as closing:
+        tell = closing.enter_context(logging_to(installation.settings.logs, "ostiary"))
+        if source is not None:
+            installation = installation.with_source(source)
+        camera = _first_camera(installation, named=source is not None)
+        if camera is not None and realtime and not camera.live:
+            camera = Paced(camera)
         if camera is not None:
             closing.callback(camera.close)
         closing.enter_context(only_one(installation.state / "reader.lock"))
@@ -73,13 +73,26 @@ def run(
             installation = installation.with_controller(
                 closing.enter_context(simulated_controller(installation.state, installation.config_file))
             )
-        hooks = _hooks(as_json=as_json)
+        told = tell if tell is not None and not as_json else _printing(closing, camera, as_json=as_json)
+        hooks = _hooks(told)
         if trace_file is not None:
             hooks = closing.enter_context(_traced(hooks, installation, trace_file))
         service = Service(installation, camera, hooks)
         if keypad:
             threading.Thread(target=_type_in, args=(service,), name="keypad", daemon=True).start()
         _run(service)
+
+
+def _printing(
+    closing: contextlib.ExitStack, camera: Camera | None, *, as_json: bool
+) -> Callable[[AuditEvent, str], None]:
+    """Return what prints an event: a recording waits for whoever reads, and a door does not."""
+    write: Callable[[str], None] = _print
+    if camera is None or camera.live:
+        drain = Drain("print", _print)
+        closing.callback(end, drain, 1)
+        write = drain.put
+    return lambda event, line: write(json.dumps(as_payload(event)) if as_json else line)
 
 
 def _type_in(service: Service) -> None:
@@ -107,12 +120,12 @@ def _first_camera(installation: Installation, *, named: bool) -> Camera | None:
         return None
 
 
-def _hooks(*, as_json: bool) -> Hooks:
+def _hooks(tell: Callable[[AuditEvent, str], None]) -> Hooks:
     systemd = SystemdNotifier()
     if systemd.socket is not None:
         systemd.socket.settimeout(0)  # a service manager that does not listen must not stop the loop
     return Hooks(
-        on_event=_print_json if as_json else _print_line,
+        on_event=lambda event: tell(event, _as_line(event)),
         on_ready=lambda: systemd.notify("READY=1"),
         on_turn=lambda: systemd.notify("WATCHDOG=1"),
     )
@@ -149,19 +162,15 @@ def _stopped_by_signals(service: Service) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _print_json(event: AuditEvent) -> None:
-    _print(json.dumps(as_payload(event)))
-
-
-def _print_line(sealed: AuditEvent) -> None:
+def _as_line(sealed: AuditEvent) -> str:
     event = sealed.event
     words = [event.at.strftime("%H:%M:%S"), event.event_type.value, event.reason.value if event.reason else ""]
     words += [event.actor.id if event.actor and event.method else "", unmarked(event.detail)]
-    _print("  ".join(word for word in words if word))
+    return "  ".join(word for word in words if word)
 
 
 def _print(line: str) -> None:
     try:
-        click.echo(line)
+        write_all(1, f"{line}\n".encode(errors="replace"))
     except BrokenPipeError:  # whoever read along has gone; the door's work goes on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        give_up(1)

@@ -1,0 +1,147 @@
+"""Log lines and printed events: the journal has them with fields, and whoever does not read holds nobody up."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.audit import AuditLog
+from appliance.contract import EventType
+from appliance.logs import Drain, write_all
+from tests.broker import wait_for
+from tests.journald import LINES, PROGRAM
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_drain_writes_in_order_and_to_the_end() -> None:
+    """What is put in is written in its order, and all of it when it is closed."""
+    written: list[int] = []
+    drain = Drain("drain", written.append)
+    for number in range(500):
+        drain.put(number)
+    drain.close()
+    assert written == list(range(500))
+    assert drain.dropped == 0
+
+
+def test_who_does_not_read_holds_nobody_up() -> None:
+    """H12: with a pipe full and nobody reading, putting and closing go on; what is lost is counted and then told."""
+    reading, writing = os.pipe()
+    drain = Drain("drain", lambda line: write_all(writing, line), lambda count: b"lost %d\n" % count)
+    began_s = time.monotonic()
+    for number in range(10_000):
+        drain.put(b"%06d %s\n" % (number, b"x" * 200))
+    assert time.monotonic() - began_s < 2  # a block would be for ever
+    assert drain.dropped > 8000
+    got = b""
+    with os.fdopen(reading, "rb") as pipe:
+        while not got.endswith(b"after\n"):
+            drain.put(b"after\n")
+            got += pipe.readline()
+        drain.close()
+    os.close(writing)
+    lines = got.splitlines()
+    numbers = [int(line.split()[0]) for line in lines if not line.startswith((b"lost", b"after"))]
+    assert numbers == sorted(set(numbers))
+    assert lines[-1] == b"after"
+    assert sum(int(line.split()[1]) for line in lines if line.startswith(b"lost")) == drain.dropped
+
+
+ALONE = """
+mount --make-rprivate / && mount -t tmpfs tmpfs /run/systemd 2>/dev/null || exit 77
+mkdir -p /run/systemd/journal /run/log && mount -t tmpfs tmpfs /run/log || exit 77
+exec "$0" -m tests.journald
+"""
+
+
+@pytest.fixture(scope="module")
+def journal() -> dict[str, Any]:
+    """Give what a real systemd-journald has of lines and events, some of them while it hung or was dead."""
+    if not PROGRAM.exists():
+        pytest.skip("systemd-journald is not installed here")
+    own = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+    command = [*own, "sh", "-c", ALONE, sys.executable]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode == 77:
+        pytest.skip(f"this system lets nobody have a /run of their own: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def test_journal_has_an_event_with_its_fields(journal: dict[str, Any]) -> None:
+    """J3: an event is found in a real journal by its ids, type, reason and number, and by nothing else of anybody."""
+    event, line, unfit = journal["read"]
+    ours = {name: value for name, value in event.items() if name.startswith("OSTIARY_")}
+    assert ours == {
+        "OSTIARY_EVENT_ID": "e7",
+        "OSTIARY_EVENT_TYPE": "access_denied",
+        "OSTIARY_SEQ": "7",
+        "OSTIARY_DOOR": "front",
+        "OSTIARY_REASON": "stale",
+        "OSTIARY_METHOD": "face",
+        "OSTIARY_ACTOR_KIND": "person",
+        "OSTIARY_ACTOR_ID": "p1",
+        "OSTIARY_TICKET_ID": "t1",
+    }
+    assert (event["MESSAGE"], event["PRIORITY"]) == ("12:00:00  access_denied", "6")
+    assert (line["MESSAGE"], line["PRIORITY"]) == ("two\nlines ? é", "3")
+    assert unfit["MESSAGE"] == "%d"
+
+
+def test_journal_that_hangs_or_dies_holds_nobody_up(journal: dict[str, Any]) -> None:
+    """H12: journald stopped with its socket full, then killed: no line takes long, and how many are lost is told."""
+    assert journal["hung_s"] < 1  # a block would last until it goes on, which is after the last line
+    assert journal["dead_s"] < 1
+    lost = [int(one["OSTIARY_LOST_LINES"]) for one in journal["lost"]]
+    assert 0 < sum(lost) < LINES
+    assert journal["back"]["MESSAGE"] == "back"  # the same program's, to a journald that was started anew
+
+
+def test_lines_go_to_standard_error_elsewhere() -> None:
+    """Without systemd a line is a line; what systemd left in the environment for somebody else changes nothing."""
+    code = (
+        "import logging, os; from appliance.config import LogsSettings; from appliance.logs import logging_to\n"
+        "for stream in ('', '8:1234', 'nonsense'):\n"
+        "    os.environ['JOURNAL_STREAM'] = stream\n"
+        "    with logging_to(LogsSettings(), 'ostiary') as tell:\n"
+        "        logging.info('seen'); logging.debug('not seen'); print(tell)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("None\n" * 3, "ostiary: seen\n" * 3)
+
+
+def test_reader_works_on_where_nobody_reads_what_it_prints(tmp_path: Path) -> None:
+    """H12: standard output and standard error full from the start: `ostiary run` starts, watches and ends well."""
+    full = [os.pipe() for _ in range(2)]
+    for _, writing in full:
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"x" * 4096)
+        os.set_blocking(writing, True)
+    command = [sys.executable, "-m", "appliance", "run", "--source", "simulated", "--door", "simulated"]
+    with subprocess.Popen([*command, "--state", tmp_path], cwd=ROOT, stdout=full[0][1], stderr=full[1][1]) as reader:
+        wait_for(lambda: EventType.STARTED in kinds(tmp_path), 20)
+        reader.send_signal(signal.SIGTERM)
+        assert reader.wait(10) == 0
+    assert kinds(tmp_path)[-1] is EventType.STOPPED
+    for ends in full:
+        for end in ends:
+            os.close(end)
+
+
+def kinds(state: Path) -> list[EventType]:
+    """Return the types of the events in the audit log of this state folder."""
+    with AuditLog(state / "audit.db", "ostiary", "front") as audit:
+        return [entry.event.event_type for entry in audit.read()]
