@@ -115,8 +115,9 @@ class Reception:
     @property
     def hint(self) -> Hint | None:
         """What the visitor is told now."""
-        visit = self._present
-        return self._admission.hint or (self._referrals.hint(visit.presentation_id) if visit is not None else None)
+        visit = self._in_sight()
+        about = None if visit is None else self._referrals.hint(visit.presentation_id)
+        return about or self._admission.hint
 
     @property
     def said(self) -> str:
