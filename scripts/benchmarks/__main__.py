@@ -274,6 +274,16 @@ def alert(visits: int, *, picture: bool) -> None:
     bench.run(visits, picture=picture)
 
 
+@root.command()
+@click.option("--attempts", type=click.IntRange(1), default=1_000_000, show_default=True)
+@click.option("--processes", type=click.IntRange(1, 16), default=2, show_default=True)
+def mutations(attempts: int, processes: int) -> int:
+    """Try mutated, replayed, expired, reordered and misdirected commands at a door: exit 1 where one is accepted."""
+    from . import mutations as bench  # noqa: PLC0415
+
+    return bench.run(attempts, processes)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when measured; else say why in one line and return 2 for a wrong path, file or option, 3 for a model."""
     try:
