@@ -196,7 +196,7 @@ def test_yes_for_one_visitor_does_not_let_in_the_next(door: Door) -> None:
 
 def test_approved_visitor_can_be_enrolled_with_consent(door: Door) -> None:
     """Who was approved and consents is enrolled from that visit, once, and known afterwards (J5) by their id (J2)."""
-    door.script.play(Visit(for_s=3, pause_s=0.1))
+    door.script.play(Visit(for_s=2.4, pause_s=0.1))
     ticket = door.ticket()
     args = {"name": NAME, "ticket_id": ticket.ticket_id}
     assert not door.client.send("person.add", args | {"consent_by": NAME}).ok
@@ -210,7 +210,7 @@ def test_approved_visitor_can_be_enrolled_with_consent(door: Door) -> None:
     assert enrolled is not None
     (listed,) = door.client.send("person.list", {}).result["people"]
     assert listed["name"] == NAME
-    door.script.play(Visit(for_s=2.5, pause_s=1.0))
+    door.script.play(Visit(for_s=2.5, pause_s=1.5))
     granted = door.expect(EventType.ACCESS_GRANTED)
     assert door.embeddings
     assert granted.method == "face"
