@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import signal
 import socket
 import ssl
 import stat
@@ -175,6 +176,28 @@ def test_nobody_gets_in_without_a_certificate_for_clients_of_this_house(secured:
     ):
         with pytest.raises(BrokerError):
             check_broker(good.model_copy(update=changed), 0.2)
+
+
+def test_the_revoked_are_out_once_the_broker_has_the_list(secured: SecuredBroker) -> None:
+    """D1: a certificate that got in is refused after revoking, setup and a reload of the broker; others stay in."""
+    signs = authority(secured.pki)
+    signs.issue_client("leaver", NOW)
+    check_broker(secured.settings("leaver"), 5)
+    signs.revoke("leaver", NOW)
+    (changed,) = write(secured.folder, secured.pki, configured(secured.folder, secured.port))
+    assert changed.path.name == "crl.pem"
+    secured.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: not takes_us(secured.settings("leaver")))
+    check_broker(secured.settings("operator"), 5)
+
+
+def takes_us(settings: MqttSettings) -> bool:
+    """Tell whether the broker takes this user."""
+    try:
+        check_broker(settings, 0.3)
+    except BrokerError:
+        return False
+    return True
 
 
 def test_old_tls_is_spoken_by_neither_side(secured: SecuredBroker) -> None:

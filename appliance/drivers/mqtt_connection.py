@@ -202,6 +202,8 @@ class Connection:
 
     def _lost(self, before: str) -> None:
         was, reason = self.connected, self._failure or "closed the connection"
+        if not was:  # so ends who is not greeted: with TLS 1.3, for one, a client without the right certificate
+            self._failure = reason
         self._connected.clear()
         self._outbox.give_back(self._waiting.values())
         self._waiting.clear()
