@@ -129,6 +129,7 @@ def _mosquitto(folder: Path, port: int, password: str, topics: str) -> list[str]
         f"password_file {users}",
         f"acl_file {rights}",
         "persistence false",
+        "set_tcp_nodelay true",  # else a reply waits for the acknowledgement before it: 44 ms, measured, instead of 3
         "log_dest stderr",
         f"user {getpass.getuser()}",  # started by root, it would change to a user who cannot read our folder
     ]

@@ -47,6 +47,8 @@ class Hall:
         self.events: list[AuditEvent] = []
         self.faults: list[Exception] = []
         self.turns = 0
+        self._board: Switchboard | None = None
+        self.still = threading.Lock()  # held, the hall does nothing
         self._to_say: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hall")
@@ -81,6 +83,10 @@ class Hall:
         for detail in details:
             self._to_say.put(Event(EventType.BELL, datetime.now(UTC), None, "test", detail=detail))
 
+    def waiting(self) -> int:
+        """Return how many messages wait to be served."""
+        return 0 if self._board is None else self._board._inbox.qsize()
+
     def act(self, command: Command, args: Args, answer: Answer) -> None:
         """Note what was asked for."""
         self.done.append((command, args))
@@ -88,7 +94,7 @@ class Hall:
 
     def _run(self) -> None:
         with ExitStack() as opening:
-            board = opening.enter_context(closing(Switchboard(self.installation)))
+            board = self._board = opening.enter_context(closing(Switchboard(self.installation)))
             audit = opening.enter_context(self.installation.open_audit())
             journal = Journal(audit, (board.announce, self.events.append))
             desk = board.pairing(journal)
@@ -98,10 +104,11 @@ class Hall:
             while not self._stopping.wait(0.002):
                 while not self._to_say.empty():
                     journal.append(self._to_say.get_nowait())
-                try:
-                    board.serve(use_cases)
-                except Exception as fault:  # noqa: BLE001 - as the service does
-                    self.faults.append(fault)
+                with self.still:
+                    try:
+                        board.serve(use_cases)
+                    except Exception as fault:  # noqa: BLE001 - as the service does
+                        self.faults.append(fault)
                 local.serve(lambda caller, packet: _pair(desk, caller, packet))
                 self.turns += board.connects > 0
 
