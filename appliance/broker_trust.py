@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from appliance.contract import Topic
 from appliance.contract import topic as topic_of
 from appliance.drivers.mqtt_probe import passes_on, takes
-from appliance.errors import BrokerError, RefusedError
+from appliance.errors import BrokerError, ConfigError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -176,7 +176,7 @@ class BrokerWatch:
         before = self._found[1]
         try:
             found, self._wait_s = self._check(self._settings), _EVERY_S
-        except BrokerError as fault:
+        except (BrokerError, ConfigError) as fault:  # also a password file that has gone since the start
             _log.warning("the broker could not be checked: %s", fault)
             found, self._wait_s = Trust.UNCHECKED, _AGAIN_S
         self._checked_s = time.monotonic()

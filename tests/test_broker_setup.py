@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import signal
 import socket
@@ -26,10 +27,10 @@ from appliance.broker_trust import Trust, judge
 from appliance.cli import root
 from appliance.clients import Registry
 from appliance.config import MqttSettings
-from appliance.contract import VERB_ROLES, Role
+from appliance.contract import VERB_ROLES, Role, Topic
 from appliance.drivers.mqtt import Incoming, MqttLink, check_broker
 from appliance.errors import ApplianceError, BrokerError, ConfigError, RefusedError
-from tests.broker import wait_for
+from tests.broker import QUICK, wait_for
 from tests.secured import CLIENTS, DEVICE, NOW, authority, configured, free_port, mosquitto, secured_broker
 
 if TYPE_CHECKING:
@@ -257,6 +258,23 @@ def old_tls_server(key: Path) -> Iterator[int]:
         thread.join(5)
 
 
+def test_a_handshake_that_never_comes_holds_nothing_up(secured: SecuredBroker) -> None:
+    """D10: a port that takes the call and says nothing: publishing stays quick, the attempt ends, so does the link."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = secured.settings(DEVICE).model_copy(update={"port": silent.getsockname()[1]})
+        link = MqttLink(settings, DEVICE, queue.Queue(), QUICK)
+        link.start()
+        silent.settimeout(5)
+        with silent.accept()[0] as caller:
+            link.publish(Topic.EVENT, "x")
+            caller.settimeout(5)
+            while caller.recv(1000):  # until it hangs up
+                pass
+        silent.accept()[0].close()  # and tries again
+        assert not link.connected
+        link.close()
+
+
 def test_a_certificate_of_ours_that_cannot_work_stops_the_start(secured: SecuredBroker, tmp_path: Path) -> None:
     """D1: half of it, another one's key, a key under a passphrase or no TLS: one line, and no prompt at a terminal."""
     good = secured.settings("operator")
@@ -276,9 +294,16 @@ def test_a_certificate_of_ours_that_cannot_work_stops_the_start(secured: Secured
             check_broker(good.model_copy(update=changed), 0.1)
 
 
-def test_the_broker_that_is_set_up_is_good(secured: SecuredBroker) -> None:
+def test_the_broker_that_is_set_up_is_good(secured: SecuredBroker, tmp_path: Path) -> None:
     """D2: the check of the appliance finds nothing wrong with what `ostiary broker setup` writes."""
-    assert judge(secured.settings(DEVICE)) is Trust.GOOD
+    settings = secured.settings(DEVICE)
+    keys = "\n".join(f"{key} = {json.dumps(value)}" for key, value in settings if value != getattr(MqttSettings(), key))
+    (tmp_path / "appliance.toml").write_text(f"[mqtt]\n{keys}\n")
+    places = ["--config", str(tmp_path / "appliance.toml"), "--state", str(tmp_path / "state")]
+    checked = CliRunner().invoke(root, ["broker", "check", *places])
+    assert "takes nobody unknown and keeps its users apart" in checked.output
+    assert "our certificate holds until" in checked.output
+    assert "ok      broker" in CliRunner().invoke(root, ["check", "--edge", "broker", *places]).output
 
 
 def test_with_passwords_each_user_has_one_of_its_own(tmp_path: Path) -> None:

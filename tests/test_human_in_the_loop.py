@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from appliance.broker_trust import WORDS, Trust
 from appliance.clients import Registry
 from appliance.commands.options import Installation
 from appliance.config import AttendantSettings, DeviceSettings, DoorSettings, LivenessSettings, Settings
@@ -229,10 +230,13 @@ def test_stranger_leaves_no_biometrics(door: Door) -> None:
 
 
 def test_status_tells_health_to_every_role(door: Door) -> None:
-    """`status` answers with words and counts."""
+    """D2: `status` answers with words and counts; that the broker has no access list is told there and in the log."""
+    told = door.expect(EventType.FAULT)
+    assert told.detail.endswith(WORDS[Trust.NO_ACCESS_CONTROL])
     reply = door.client.send("status", {})
     assert reply.ok
     assert reply.result["controller"] == "ok"
+    assert reply.result["broker"] == Trust.NO_ACCESS_CONTROL.value
 
 
 def test_an_operators_signed_order_moves_the_door(door: Door) -> None:

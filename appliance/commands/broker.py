@@ -80,7 +80,14 @@ def check(installation: Installation) -> None:
     """Try whether the broker takes strangers, keeps its users apart and is spoken to in private; exit 1 where not."""
     from appliance.broker_trust import checked  # noqa: PLC0415 - as above
 
-    click.echo(checked(installation.settings.mqtt))
+    settings = installation.settings.mqtt
+    click.echo(checked(settings))
+    if settings.cert_file:
+        from appliance.pki import read_certificate  # noqa: PLC0415 - as above
+
+        click.echo(
+            f"our certificate holds until {read_certificate(Path(settings.cert_file)).not_valid_after_utc:%Y-%m-%d}"
+        )
 
 
 def _clients(installation: Installation) -> dict[str, Role]:

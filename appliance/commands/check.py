@@ -105,7 +105,7 @@ def _broker(installation: Installation) -> str:
         return "not used (mqtt.enabled is false): nobody can be asked"
     from appliance.broker_trust import checked  # noqa: PLC0415 - only where there is a broker
 
-    return checked(settings)
+    return checked(settings).removeprefix("broker ")
 
 
 def _clock(installation: Installation) -> str:
