@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from appliance.home_assistant.code import CodeFile
@@ -13,6 +14,7 @@ from appliance.home_assistant.view import View
 from appliance.storage import write_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from appliance.config import Settings
@@ -29,12 +31,14 @@ class Line(ViewLine, OrdersLine, Protocol):
 class HomeDesk:
     """Belongs to the loop's thread; made before the connection is started, which must know what to listen to."""
 
-    def __init__(self, settings: Settings, state: Path, line: Line) -> None:
+    def __init__(
+        self, settings: Settings, state: Path, line: Line, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = settings
         self._state = state
         self._line = line
         self._known_as = Announced(state)
-        self._view = View(settings, line) if settings.home_assistant.enabled else None
+        self._view = View(settings, line, clock) if settings.home_assistant.enabled else None
         self._orders: Orders | None = None
 
     def obey(self, act: Act, journal: Journal) -> None:

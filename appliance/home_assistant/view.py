@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from appliance.contract import EventType, Topic
 from appliance.drivers.photo import encode_jpeg
+from appliance.home_assistant import CLIENT_ID
 from appliance.home_assistant.discovery import HIDDEN, birth_topic, config_topic, discovery
 from appliance.messages import EventActor, HomeAccess, HomeEvent
 from appliance.records import ActorKind
@@ -55,12 +55,12 @@ class Line(Protocol):
 class View:
     """Belongs to the loop's thread. Nothing it sends is retained but the description of the device."""
 
-    def __init__(self, settings: Settings, line: Line, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: Settings, line: Line, clock: Callable[[], float]) -> None:
         self._device_id = settings.device.id
         self._line = line
         self._clock = clock
         self._described = (config_topic(settings), discovery(settings))
-        self._asked: AuditEvent | None = None  # its ticket is on its way to us
+        self._asked: dict[str, AuditEvent] = {}  # by ticket id: that somebody waits, and we were not rung yet
         self._waiting: dict[str, bytes] = {}  # pictures by ticket id, oldest first; memory only
         self._last: HomeAccess | None = None
         self._connects = 0
@@ -72,22 +72,27 @@ class View:
         event = sealed.event
         if event.event_type in HIDDEN:
             return
-        self._show_asked()
         if event.event_type is EventType.APPROVAL_REQUESTED:
-            self._asked = sealed  # shown once its picture is
+            self._asked[event.ticket_id] = sealed  # shown behind its picture
             return
         self._show(sealed)
-        if event.event_type in _OF_TICKET and self._waiting.pop(event.ticket_id, None) is not None:
-            self._show_visitor()
+        if event.event_type in _OF_TICKET:
+            self._asked.pop(event.ticket_id, None)
+            if self._waiting.pop(event.ticket_id, None) is not None:
+                self._show_visitor()
         if event.event_type is EventType.ACCESS_GRANTED:
             self._last = _access(sealed)
             self._show_access()
 
     def ask(self, ticket: Ticket) -> None:
-        """Show who waits, then that they do."""
+        """Show who waits, then that they do; or nothing, while `attendant.order` has others rung and not us."""
+        if ticket.to and CLIENT_ID not in ticket.to:
+            return
         self._waiting[ticket.ticket_id] = ticket.view.crop
         self._show_visitor()
-        self._show_asked(ticket)
+        asked = self._asked.pop(ticket.ticket_id, None)
+        if asked is not None:
+            self._show(asked, ticket)
 
     def tend(self) -> None:
         """Describe the device anew where it is due: after every connection, and when Home Assistant was born."""
@@ -110,11 +115,6 @@ class View:
         # What the broker kept for us of a birth is answered by our own connection.
         if incoming.payload == b"online" and not incoming.retained and self._due_s is None:
             self._due_s = self._clock() + random.uniform(0, STIR_S)  # noqa: S311 - no secret
-
-    def _show_asked(self, ticket: Ticket | None = None) -> None:
-        asked, self._asked = self._asked, None
-        if asked is not None:
-            self._show(asked, ticket)
 
     def _show(self, sealed: AuditEvent, ticket: Ticket | None = None) -> None:
         self._line.publish(Topic.HA_EVENT, _as_shown(sealed, ticket).json_bytes())

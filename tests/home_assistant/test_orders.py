@@ -29,6 +29,23 @@ if TYPE_CHECKING:
 CODE = "471193"
 LOCK, ANSWER = "ostiary/front/ha/lock", "ostiary/front/ha/answer"
 NOW = 1_800_000_000.0
+NO_ORDERS = (
+    b"",
+    b"UNLOCK",
+    b"\xff\xfe",
+    b"[" * 900,
+    b'{"command":"UNLOCK","at":1800000000.0}',
+    b'{"command":"UNLOCK","code":null,"at":1800000000.0}',
+    b'{"command":"UNLOCK","code":471193,"at":1800000000.0}',
+    b'{"command":"unlock","code":"471193","at":1800000000.0}',
+    b'{"command":"UNLOCK","code":"471193","at":"1800000000.0"}',
+    b'{"command":"UNLOCK","code":"471193","at":NaN}',
+    b'{"command":"UNLOCK","code":"471193","at":1e999}',
+    b'{"command":"UNLOCK","code":"471193","at":1800000000.0,"for_s":86400}',
+    b'{"command":["UNLOCK"],"code":"471193","at":1800000000.0}',
+    b'{"ticket_id":"t1","answer":"approve","code":"471193","at":1800000000.0}',
+    b'{"command":"UNLOCK","code":"471193","at":1800000000.0}' + b" " * MAX_BYTES,
+)
 
 
 class Desk:
@@ -82,6 +99,7 @@ class Desk:
         end_s = time.monotonic() + 10
         while self.orders.busy:
             assert time.monotonic() < end_s
+            time.sleep(0.002)
             self.orders.tend()
 
     def verbs(self) -> list[tuple[str, dict[str, Any]]]:
@@ -124,11 +142,11 @@ def test_a_retained_order_is_cleared_and_comes_to_nothing(desk: Desk) -> None:
     assert desk.cleared == [(LOCK, b"", True)]
 
 
-@pytest.mark.parametrize("age_s", [10.1, 3600.0, -5.1])
-def test_an_order_of_another_time_comes_to_nothing(desk: Desk, age_s: float) -> None:
+def test_an_order_of_another_time_comes_to_nothing(desk: Desk) -> None:
     """D6, D5: what waited while a connection was away, and what a clock far ahead says, opens nothing."""
-    desk.order(at=NOW - age_s)
-    assert desk.done == []
+    for age_s in (10.1, 3600.0, -5.1):
+        desk.order(at=NOW - age_s)
+        assert desk.done == []
     desk.order(at=NOW - 9.9)
     assert len(desk.done) == 1
 
@@ -141,12 +159,11 @@ def test_the_same_order_again_comes_to_nothing(desk: Desk) -> None:
     assert desk.verbs() == [("unlock", {"for_s": 300})]
 
 
-@pytest.mark.parametrize("trust", [one for one in Trust if one is not Trust.GOOD])
-def test_a_broker_that_is_not_good_is_not_obeyed(desk: Desk, trust: Trust) -> None:
+def test_a_broker_that_is_not_good_is_not_obeyed(desk: Desk) -> None:
     """D2: with the right code, too, nothing happens while strangers might have sent it or read it."""
-    desk.trust = trust
-    desk.order()
-    assert desk.done == []
+    for desk.trust in (one for one in Trust if one is not Trust.GOOD):
+        desk.order()
+        assert desk.done == []
     desk.trust = Trust.GOOD
     desk.order(at=NOW + 1)
     assert len(desk.done) == 1
@@ -169,33 +186,14 @@ def test_wrong_codes_open_nothing_and_are_written_down(desk: Desk) -> None:
     assert desk.verbs() == [("unlock", {"for_s": 300})]
 
 
-@pytest.mark.parametrize(
-    "payload",
-    [
-        b"",
-        b"UNLOCK",
-        b"\xff\xfe",
-        b"[" * 900,
-        b'{"command":"UNLOCK","at":1800000000.0}',
-        b'{"command":"UNLOCK","code":null,"at":1800000000.0}',
-        b'{"command":"UNLOCK","code":471193,"at":1800000000.0}',
-        b'{"command":"unlock","code":"471193","at":1800000000.0}',
-        b'{"command":"UNLOCK","code":"471193","at":"1800000000.0"}',
-        b'{"command":"UNLOCK","code":"471193","at":NaN}',
-        b'{"command":"UNLOCK","code":"471193","at":1e999}',
-        b'{"command":"UNLOCK","code":"471193","at":1800000000.0,"for_s":86400}',
-        b'{"command":["UNLOCK"],"code":"471193","at":1800000000.0}',
-        b'{"ticket_id":"t1","answer":"approve","code":"471193","at":1800000000.0}',
-        b'{"command":"UNLOCK","code":"471193","at":1800000000.0}' + b" " * MAX_BYTES,
-    ],
-)
-def test_what_is_no_order(desk: Desk, payload: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_no_order(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     """D6, D8: missing, of another type, unknown or too long: nothing is looked at, and the log does not quote it."""
-    desk.hear(LOCK, payload)
-    desk.settle()
+    for number, payload in enumerate(NO_ORDERS):
+        desk.hear(LOCK, payload)
+        assert not desk.orders.busy, payload
+        assert caplog.text.count("is not obeyed") == number + 1
     assert desk.done == []
     assert desk.events == []
-    assert "is not obeyed" in caplog.text
     assert CODE not in caplog.text
 
 
