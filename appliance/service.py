@@ -64,6 +64,7 @@ from appliance.records import Actor, ActorKind, Event
 from appliance.switchboard import Switchboard
 from appliance.upgrade.door import lazy_upgrade
 from appliance.usecases import UseCases, door_acts, record_acts, ticket_acts
+from appliance.vitals import Vitals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -370,6 +371,20 @@ class Service:
             "references": self._snapshot.size,
             "frames_dropped": counters.dropped,
         }
+
+    def vitals(self) -> Vitals:
+        """Return how the reader is; from any thread, and without holding it up."""
+        counters = self._capture.counters
+        return Vitals(
+            not self._camera_fault,
+            self.link.connected,
+            self.doorway.state,
+            self._snapshot.size,
+            counters.dropped,
+            counters.out_of_order + counters.repeated,
+            counters.reopened,
+            self._switchboard.vitals(),
+        )
 
     def _say(self, kind: EventType, detail: str = "", presentation_id: str = "") -> None:
         actor = Actor(ActorKind.DEVICE, self.settings.device.id)

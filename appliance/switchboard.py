@@ -6,6 +6,7 @@ import logging
 import math
 import queue
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from appliance.messages import reply
 from appliance.pairing_desk import PairingDesk
 from appliance.replies import RecentReplies
 from appliance.ticket import result_message, ticket_message
+from appliance.vitals import BrokerVitals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,6 +80,8 @@ class Switchboard:
         self._watch = BrokerWatch(settings.mqtt, self._mqtt) if self._mqtt is not None else None
         self.on_ask: Callable[[Ticket], None] = lambda _ticket: None  # hears of every ticket that is shown
         self._hearers: dict[str, Callable[[Incoming], None]] = {}  # by topic, besides commands
+        self._commands: Counter[tuple[str, str]] = Counter()  # by verb, and done or refused
+        self._refused: Counter[str] = Counter()  # by fault
 
     def start(self) -> None:
         """Begin to connect; a broker that is not there is tried again for ever."""
@@ -102,6 +106,20 @@ class Switchboard:
     def connects(self) -> int:
         """How often the broker was reached; 0 before the first time, and without one."""
         return 0 if self._mqtt is None else self._mqtt.connects
+
+    def vitals(self) -> BrokerVitals | None:
+        """Return how the way to the broker is, None where there is none; from any thread."""
+        if self._mqtt is None or self._feed is None:
+            return None
+        return BrokerVitals(
+            self._mqtt.connected,
+            self._mqtt.connects,
+            self._mqtt.dropped,
+            self._mqtt.expired,
+            self._feed.lag,
+            dict(self._commands),
+            dict(self._refused),
+        )
 
     @property
     def trust(self) -> Trust:
@@ -186,6 +204,8 @@ class Switchboard:
             return
 
         def answer(result: Mapping[str, Any] | None = None, error: str = "", *, done: bool = True) -> None:
+            if done:
+                self._commands[command.verb, "refused" if error else "done"] += 1
             payload = reply(command.request_id, error, dict(result or {}), done=done).json_bytes()
             self._replies.note(command.client_id, incoming.payload, payload)
             self.publish(Topic.REPLY, payload, leaf=command.client_id)
@@ -200,6 +220,7 @@ class Switchboard:
         """Say why to a client whose signature held; a second copy of what was done gets the first one's reply (D12)."""
         again = self._replies.find(refusal.client_id, incoming.payload) if refusal.why is Fault.REPLAYED else None
         if again is None:
+            self._refused[refusal.why.value] += 1
             _log.warning("a command on %s was refused: %s", incoming.topic, refusal.why)
         if refusal.authentic and again != b"":
             payload = again or reply(refusal.request_id, refusal.why.value).json_bytes()

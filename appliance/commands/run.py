@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from appliance.drivers.camera import Camera
-    from appliance.records import AuditEvent
+    from appliance.metrics import Metrics
+    from appliance.pipeline import Step
+    from appliance.records import AuditEvent, Frame, OperatingPoint
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +79,13 @@ def run(
         hooks = _hooks(told)
         if trace_file is not None:
             hooks = closing.enter_context(_traced(hooks, installation, trace_file))
+        metrics = _metrics(installation)
+        if metrics is not None:
+            hooks = _counted(hooks, metrics)
         service = Service(installation, camera, hooks)
+        if metrics is not None:
+            metrics.watch(service.vitals)
+            closing.enter_context(metrics.served(installation.settings.metrics))
         if keypad:
             threading.Thread(target=_type_in, args=(service,), name="keypad", daemon=True).start()
         _run(service)
@@ -129,6 +137,29 @@ def _hooks(tell: Callable[[AuditEvent, str], None]) -> Hooks:
         on_ready=lambda: systemd.notify("READY=1"),
         on_turn=lambda: systemd.notify("WATCHDOG=1"),
     )
+
+
+def _metrics(installation: Installation) -> Metrics | None:
+    """Return what counts for Prometheus, where the settings want it."""
+    if not installation.settings.metrics.enabled:
+        return None
+    from appliance.metrics import Metrics  # noqa: PLC0415 - most have no use for it
+
+    return Metrics(installation.state)
+
+
+def _counted(hooks: Hooks, metrics: Metrics) -> Hooks:
+    """Give the hooks with the metrics listening too."""
+
+    def on_event(event: AuditEvent) -> None:
+        hooks.on_event(event)
+        metrics.event(event)
+
+    def on_step(frame: Frame, step: Step, point: OperatingPoint) -> None:
+        hooks.on_step(frame, step, point)
+        metrics.frame()
+
+    return replace(hooks, on_event=on_event, on_step=on_step)
 
 
 @contextlib.contextmanager
