@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from appliance import certificates
-from appliance.backup.passphrase import SHORTEST
+from appliance.backup.passphrase import key_of
 from appliance.backup.whole import new_file
 from appliance.contract import is_identifier
 from appliance.errors import RefusedError, StorageError, UsageError
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from appliance.access.schedule import Moment
 
 Kind = Literal["server", "client"]
+
+_SALT = "argon2id salt: "  # before a key under a passphrase; readers of PEM pass over what comes before BEGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,13 @@ def init(folder: Path, name: str, permitted: Sequence[str], moment: Moment, pass
     at = _believed(moment)
     if not is_identifier(name):
         raise UsageError(f"name {name[:80]!r} is not 1 to 63 of A-Z a-z 0-9 _ -, first a letter or digit")
-    if passphrase is not None and len(passphrase) < SHORTEST:
-        raise RefusedError(f"the passphrase has {len(passphrase)} characters; at least {SHORTEST} are needed")
+    key = ec.generate_private_key(ec.SECP256R1())
+    sealed = _pem_key(key) if passphrase is None else _sealed_key(key, passphrase)
     for part in (folder, folder / "issued", folder / "server", folder / "client"):
         _make_folder(part)
-    key = ec.generate_private_key(ec.SECP256R1())
     # Two authorities of one name would pass for one another until a signature fails.
     certificate = certificates.authority(f"Ostiary {name} {secrets.token_hex(4)}", permitted, key, at)
-    _write(folder / "ca.key", _pem_key(key, passphrase))  # first: it is what is never overwritten
+    _write(folder / "ca.key", sealed)  # first: it is what is never overwritten
     _write(folder / "ca.pem", _pem(certificate))
     _write(
         folder / "crl.pem",
@@ -141,7 +142,7 @@ class Authority:
             raise RefusedError(f"{path} exists and is not overwritten; --renew replaces it")
         _write(self.folder / "issued" / f"{made.serial_number:040x}.pem", _pem(made))  # first: it can be revoked
         if key is not None:
-            _write(path.with_name(f"{name}.key"), _pem_key(key, None), replace=renew)
+            _write(path.with_name(f"{name}.key"), _pem_key(key), replace=renew)
         else:
             path.with_name(f"{name}.key").unlink(missing_ok=True)
         _write(path, _pem(made), replace=renew)
@@ -208,10 +209,11 @@ def _requested(request: bytes) -> CertificatePublicKeyTypes:
 def _read_key(path: Path, passphrase: Callable[[], str]) -> ec.EllipticCurvePrivateKey:
     text = _read(path)
     try:
-        secret = passphrase().encode() if b"ENCRYPTED" in text else None
+        salt = text.decode().splitlines()[0].removeprefix(_SALT) if text.startswith(_SALT.encode()) else ""
+        secret = key_of(passphrase(), salt).hex().encode() if salt else None
         key = serialization.load_pem_private_key(text, secret)
     except (ValueError, TypeError, UnsupportedAlgorithm) as fault:
-        if b"ENCRYPTED" in text:
+        if text.startswith(_SALT.encode()):
             raise RefusedError(f"{path} does not open with this passphrase") from fault
         raise StorageError(f"{path} is damaged: it holds no private key") from fault
     if not isinstance(key, ec.EllipticCurvePrivateKey):
@@ -254,13 +256,15 @@ def _pem(signed: x509.Certificate | x509.CertificateRevocationList) -> bytes:
     return signed.public_bytes(serialization.Encoding.PEM)
 
 
-def _pem_key(key: ec.EllipticCurvePrivateKey, passphrase: str | None) -> bytes:
-    cipher = (
-        serialization.NoEncryption()
-        if passphrase is None
-        else serialization.BestAvailableEncryption(passphrase.encode())
-    )
+def _pem_key(key: ec.EllipticCurvePrivateKey, secret: bytes = b"") -> bytes:
+    cipher = serialization.BestAvailableEncryption(secret) if secret else serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, cipher)
+
+
+def _sealed_key(key: ec.EllipticCurvePrivateKey, passphrase: str) -> bytes:
+    """Return the key under a passphrase, with the salt in a line before it: PEM's own way is quick to guess at."""
+    salt = secrets.token_hex(16)
+    return f"{_SALT}{salt}\n".encode() + _pem_key(key, key_of(passphrase, salt).hex().encode())
 
 
 def _write(path: Path, content: bytes, *, replace: bool = False) -> None:
