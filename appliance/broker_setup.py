@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from appliance.backup.whole import new_file
+from appliance.certificates import alternative
 from appliance.contract import JOIN, Topic, topic
-from appliance.errors import RefusedError, StorageError
+from appliance.errors import RefusedError, StorageError, UsageError
 from appliance.pki import issued, read_authority, read_certificate
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ Users = Literal["certificates", "passwords"]
 CONF, ACL, PASSWD, PASSWORDS = "mosquitto.conf", "ostiary.acl", "ostiary.passwd", "passwords"
 CA, CRL, CERT, KEY = "ca.pem", "crl.pem", "server.pem", "server.key"
 _HASH_ROUNDS = 101  # mosquitto's own; a password of 24 random bytes is guessed in no other way than whole
+_WORD = re.compile(r"[A-Za-z0-9._/-]+")
 _PART = re.compile(r"# door (\S+)\n.*?# end of door \1\n", re.DOTALL)
 _HEAD = """\
-# Who may say and hear what: written by `ostiary broker setup`, which replaces the part of its own door.
+# Who may say and hear what: written by `ostiary broker setup`, which replaces the part of its own door
+# and drops what stands outside of all parts.
 # What is not listed is refused. Commands are signed besides: a broker that lets one through still opens no door.
 
 """
@@ -61,12 +64,20 @@ class Broker:
     address: str = ""  # of this machine that it listens on; empty is all of them
     keeps_at: Path = Path("/var/lib/mosquitto")  # where it writes down what is retained
 
+    def __post_init__(self) -> None:
+        """Raise UsageError for what would be another line of the configuration, or another file of the authority."""
+        for name in filter(None, (self.server, self.address)):
+            alternative(name)
+        for word in (self.runs_as, str(self.runs_at), str(self.keeps_at)):
+            if not _WORD.fullmatch(word):
+                raise UsageError(f"{word[:80]!r} cannot stand in mosquitto.conf; allowed are A-Z a-z 0-9 . _ / -")
+
 
 def write(folder: Path, pki: Path, broker: Broker) -> tuple[Change, ...]:
     """Bring `folder` up to date, and return what was changed: () where all of it was so already.
 
     Certificate, key and revocations come from the authority in `pki`. Raises RefusedError where its certificate for
-    `broker.server` is not there or does not hold, and StorageError.
+    `broker.server` is not there or revoked, and StorageError.
     """
     rules = _access_list(folder / ACL, broker)
     files = {CONF: configuration(broker).encode(), ACL: rules.encode(), **_tls(pki, broker.server)}
@@ -176,8 +187,9 @@ def _passwords(path: Path, rules: str) -> dict[str, bytes]:
     users = dict.fromkeys(re.findall(r"^user (\S+)$", rules, re.MULTILINE))
     new = {user: secrets.token_urlsafe(24) for user in users if user not in lines}
     kept = [f"{user}:{lines[user]}\n" if user in lines else password_line(user, new[user]) for user in users]
-    files = {path.name: "".join(kept).encode()}
-    return files | {f"{PASSWORDS}/{user}": f"{password}\n".encode() for user, password in new.items()}
+    # The passwords first: one whose hash alone is there would be known to nobody.
+    given = {f"{PASSWORDS}/{user}": f"{password}\n".encode() for user, password in new.items()}
+    return given | {path.name: "".join(kept).encode()}
 
 
 def _bring(path: Path, content: bytes) -> Change | None:

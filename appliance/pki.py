@@ -20,6 +20,7 @@ from appliance.backup.passphrase import key_of
 from appliance.backup.whole import new_file
 from appliance.contract import is_identifier
 from appliance.errors import RefusedError, StorageError, UsageError
+from appliance.lone import only_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,6 +90,8 @@ class Authority:
         It is named after the first name. `renew` replaces one that is there. Raises RefusedError where one is
         there, for a name that the authority may not speak for, or without a clock, and UsageError for no name.
         """
+        if not names:
+            raise UsageError("a broker's certificate needs a name")
         at, key = _believed(moment), ec.generate_private_key(ec.SECP256R1())
         made = certificates.server(names, key.public_key(), self._signer, at)
         return self._put("server", names[0], made, key, renew=renew)
@@ -112,8 +115,13 @@ class Authority:
     def revoke(self, name: str, moment: Moment) -> int:
         """Take back every certificate that names this client, host or address; return how many were.
 
-        Raises RefusedError where none holds that could be. A clock that is not to be believed keeps nobody in.
+        A clock that is not to be believed keeps nobody in. Raises RefusedError where none holds that could be, and
+        HardwareError while another command does so.
         """
+        with only_one(self.folder / "lock", f"another command is changing {self.folder}; try again"):
+            return self._revoke(name, moment)
+
+    def _revoke(self, name: str, moment: Moment) -> int:
         first = self._signer.certificate.not_valid_before_utc
         at = moment.at.replace(microsecond=0) if moment.clock_set else first
         gone = [one for one in issued(self.folder) if name in one.names and one.revoked_at is None]

@@ -361,6 +361,21 @@ def test_a_client_cannot_have_the_doors_name() -> None:
         rights(DEVICE, {"+": Role.OPERATOR})
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--address", "127.0.0.1\nallow_anonymous true"),
+        ("--as", "mosquitto\nallow_anonymous true"),
+        ("--at", "/etc/x\nallow_anonymous true"),
+        ("--server", "../../client/front"),
+    ],
+)
+def test_an_option_is_never_another_line_of_the_configuration(tmp_path: Path, option: tuple[str, str]) -> None:
+    """D8: what an option holds stands in the configuration as one word, or nothing is written."""
+    assert ostiary(tmp_path, "broker", "setup", str(tmp_path / "broker"), *option)[0] == 2
+    assert not (tmp_path / "broker").exists()
+
+
 def ostiary(folder: Path, *words: str) -> tuple[int, str]:
     """Run the command; return its exit code and all that it said."""
     (folder / "appliance.toml").write_text('[device]\nid = "front"\n[access]\nclock = "trusted"\n')

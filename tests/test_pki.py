@@ -19,7 +19,8 @@ from cryptography.x509.oid import NameOID
 from appliance.access.schedule import Moment
 from appliance.certificates import LIFE, PRIVATE
 from appliance.cli import root
-from appliance.errors import ApplianceError, RefusedError, StorageError, UsageError
+from appliance.errors import ApplianceError, HardwareError, RefusedError, StorageError, UsageError
+from appliance.lone import only_one
 from appliance.pki import Authority, init, issued
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ def test_the_revoked_are_on_the_list_and_it_holds_as_long_as_the_authority(folde
     assert "OK" in openssl(*verify, "-attime", late, other)
     with pytest.raises(RefusedError, match="no certificate for 'guard'"):
         authority.revoke("guard", NOW)
+    with only_one(folder / "lock"), pytest.raises(HardwareError, match="another command"):
+        authority.revoke("other", NOW)
 
 
 def test_nothing_is_signed_by_a_clock_that_nobody_has_set(folder: Path, authority: Authority, tmp_path: Path) -> None:
@@ -186,6 +189,8 @@ def test_an_id_that_could_be_more_is_signed_for_nobody(authority: Authority, wro
     """D7: a client id is one topic level and one file name; a server is a host name or an address."""
     with pytest.raises(UsageError):
         authority.issue_client(wrong, NOW)
+    with pytest.raises(UsageError, match="needs a name"):
+        authority.issue_server([], NOW)
     if wrong != "a.b":
         with pytest.raises(ApplianceError):
             authority.issue_server([wrong], NOW)
