@@ -14,6 +14,7 @@ from sqlite_utils import Migrations
 from appliance.contract import Role, is_identifier
 from appliance.envelope import Client
 from appliance.errors import RefusedError, StorageError, UsageError
+from appliance.home_assistant import CLIENT_ID as HOME_ASSISTANT
 from appliance.signing import public_key_text, read_public_key
 from appliance.storage import DatabaseFile, Schema, named_faults, one_change
 
@@ -101,6 +102,8 @@ class Registry(DatabaseFile):
         """
         if not is_identifier(client_id):
             raise UsageError(f"client id {client_id!r} is not 1 to 63 of A-Z a-z 0-9 _ -, first a letter or digit")
+        if client_id == HOME_ASSISTANT:  # in the audit log the two would be one
+            raise UsageError(f"client id {client_id} is that of Home Assistant's own orders; choose another")
         read_public_key(public_key)
         with named_faults(CLIENTS, self.path), one_change(self._db):
             self._demand_new(client_id, public_key)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from click.testing import CliRunner
 
 from appliance.audit import AuditLog
 from appliance.cli import root
-from appliance.contract import EventType
-from appliance.errors import ApplianceError
+from appliance.clients import Registry
+from appliance.contract import EventType, Role
+from appliance.errors import ApplianceError, UsageError
+from appliance.home_assistant import CLIENT_ID
 from appliance.home_assistant.code import CodeFile, Tried
+from appliance.signing import new_key
 from tests.broker import bystander
 
 if TYPE_CHECKING:
@@ -96,3 +100,11 @@ def test_the_door_is_taken_back(tmp_path: Path, broker: PrivateBroker) -> None:
         later.say("homeassistant/device/gone/other", b"", retained=True)
     code, text = ostiary(tmp_path, "remove")
     assert (code, "mqtt.enabled is false" in text) == (1, True)
+
+
+def test_nobody_else_has_its_name(tmp_path: Path) -> None:
+    """J8: no client can be added under whose name the orders of Home Assistant stand in the audit log."""
+    with Registry(tmp_path / "clients.db") as registry:
+        with pytest.raises(UsageError, match="is that of Home Assistant"):
+            registry.add(CLIENT_ID, Role.AUDITOR, new_key(tmp_path / "a.key"))
+        assert registry.entries() == ()
