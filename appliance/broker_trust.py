@@ -134,7 +134,7 @@ class BrokerWatch:
         """Begin to watch."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End; a check that is under way ends by itself, or with the process."""
         self._stopping.set()
 
@@ -180,7 +180,10 @@ class BrokerWatch:
             _log.warning("the broker could not be checked: %s", fault)
             found, self._wait_s = Trust.UNCHECKED, _AGAIN_S
         self._checked_s = time.monotonic()
-        self._found = (connects, found)
+        # Some brokers give each user one place, so that our check takes that of the link: what it found holds for the
+        # next connection then, or each would cost us the next.
+        lost = not self._link.connected or self._link.connects != connects
+        self._found = (connects + lost, found)
         if found is not before and found is not Trust.UNCHECKED:
             _log.log(logging.INFO if found is Trust.GOOD else logging.WARNING, "%s", self._line(WORDS[found]))
 

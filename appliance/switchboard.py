@@ -95,7 +95,7 @@ class Switchboard:
     def close(self) -> None:
         """Say goodbye and close."""
         if self._watch is not None:
-            self._watch.stop()
+            self._watch.close()
         if self._mqtt is not None:
             self._mqtt.close()
         if self._feed is not None:

@@ -10,7 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack, contextmanager, suppress
+import time
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -126,16 +127,16 @@ def test_trust_follows_the_broker_that_we_are_connected_to(tmp_path: Path, caplo
     """D2: none while there is no connection, none carried over to the next; what is wrong is told once, in one line."""
     caplog.set_level(logging.INFO)
     good = (*KNOWN, "acl_file {0}/rights")
-    with configured(tmp_path, *good, rights=OWN) as settings, ExitStack() as closing:
-        link = closing.enter_context(MqttLink(settings, "front", queue.Queue(), QUICK))
+    with configured(tmp_path, *good, rights=OWN) as settings, ExitStack() as leaving:
+        link = leaving.enter_context(MqttLink(settings, "front", queue.Queue(), QUICK))
         watch = BrokerWatch(settings, link, apart_s=0.0)
         watch.start()
-        closing.callback(watch.stop)
+        leaving.callback(watch.close)
         assert watch.trust is Trust.UNCHECKED
         wait_for(lambda: watch.trust is Trust.GOOD)
         assert watch.news() == ()
-        kept = closing.pop_all()
-    with kept:
+        still = leaving.pop_all()
+    with still:
         wait_for(lambda: not link.connected)
         assert watch.trust is Trust.UNCHECKED
         with configured(tmp_path, "allow_anonymous true", port=settings.port):
@@ -144,6 +145,22 @@ def test_trust_follows_the_broker_that_we_are_connected_to(tmp_path: Path, caplo
             assert line == f"broker 127.0.0.1:{settings.port} {WORDS[Trust.OPEN_TO_ANYBODY]}"
             assert watch.news() == ()
     assert caplog.text.count(WORDS[Trust.OPEN_TO_ANYBODY]) == caplog.text.count(WORDS[Trust.GOOD]) == 1
+
+
+def test_a_broker_with_one_place_for_each_user_is_not_left_for_ever(tmp_path: Path) -> None:
+    """D9: where our own check takes the link's place, the link is back at once and is not thrown out again."""
+    lines = (*KNOWN, "acl_file {0}/rights", "use_username_as_clientid true")
+    with (
+        configured(tmp_path, *lines, rights=OWN) as settings,
+        MqttLink(settings, "front", queue.Queue(), QUICK) as link,
+        closing(BrokerWatch(settings, link, apart_s=0.0)) as watch,
+    ):
+        watch.start()
+        wait_for(lambda: watch.trust is Trust.GOOD)
+        before = link.connects
+        time.sleep(0.6)  # three looks at what is due
+        assert link.connects == before <= 2
+        assert watch.trust is Trust.GOOD
 
 
 def test_another_client_under_our_id_is_told_and_no_command_is_lost(broker: PrivateBroker) -> None:
@@ -165,7 +182,7 @@ def test_another_client_under_our_id_is_told_and_no_command_is_lost(broker: Priv
         (line,) = watch.news()
         assert "another client may use our id" in line
         wait_for(lambda: link.connected)
-        watch.stop()
+        watch.close()
 
 
 READER = """
