@@ -80,10 +80,10 @@ class Home:
         self.ear = ear
         self.person_id = ""
 
-    def visitor(self) -> dict[str, Any]:
-        """Have a stranger come; return what the phone is told."""
+    def visitor(self, for_s: float = 9) -> dict[str, Any]:
+        """Have a stranger come for so long; return what the phone is told."""
         rung = len(self.hass.events)
-        self.door.script.play(Visit(for_s=9, pause_s=1.5, face="official"))
+        self.door.script.play(Visit(for_s=for_s, pause_s=1.5, face="official"))
 
         def found() -> list[dict[str, Any]]:
             told = [event["data"] for event in self.hass.events[rung:] if event["event_type"] == "phone_rings"]
@@ -242,6 +242,18 @@ def test_a_visitor_is_turned_away(home: Home) -> None:
     home.tap(first["data"]["actions"][0]["action"])
     home.event("approval_denied", ticket_id=ticket(second))  # when the automation's patience is over
     home.gone(second)
+    assert home.door.levels() == before
+
+
+def test_a_phone_is_told_that_the_door_stayed_shut(home: Home) -> None:
+    """D14: whoever says yes when the visitor has gone hears that nothing was opened, and why."""
+    before = home.door.levels()
+    rung = home.visitor(for_s=3)
+    home.door.script.wait_until_empty()
+    home.tap(rung["data"]["actions"][0]["action"])
+    told = home.hass.await_event("phone_rings", lambda data: data["data"]["tag"] == f"{rung['data']['tag']}-not-opened")
+    assert told["message"] == "stale"
+    home.gone(rung)
     assert home.door.levels() == before
 
 
