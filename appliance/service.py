@@ -35,9 +35,6 @@ from appliance.drivers.faiss_index import indexed
 from appliance.drivers.photo import encode_jpeg
 from appliance.drivers.photo_child import decode_apart
 from appliance.drivers.qr import read_codes
-from appliance.enrolment.acts import enrol_acts
-from appliance.enrolment.at_the_door import DoorEnrolment
-from appliance.enrolment.desk import GuidedDesk
 from appliance.enrolment.photo_desk import PhotoDesk
 from appliance.errors import ApplianceError, DoorError, StorageError
 from appliance.feed import feed_acts
@@ -45,11 +42,8 @@ from appliance.home_assistant.desk import HomeDesk
 from appliance.journal import Journal
 from appliance.operating import DoorVerbs
 from appliance.people.calibration import door_point, own_tail
-from appliance.people.consents import ConsentTexts
-from appliance.people.enrolment import CLI
 from appliance.people.gallery import Gallery
-from appliance.people.references import Standard
-from appliance.people_acts import PeopleActs
+from appliance.people_desk import PeopleDesk
 from appliance.picture import kept_of, visitor
 from appliance.pipeline import Pipeline
 from appliance.pipeline.attended import AttendedPipeline
@@ -158,45 +152,27 @@ class Service:
             clock=self._now,
             local_time=self._access.control.local_time,
         )
-        standard = Standard(self._stages.measured.impostors, self.settings.recognition.target_fpir)
-        people = PeopleActs(
+        self._people = PeopleDesk(
+            installation,
+            self.gallery,
+            self.journal,
             self.reception,
-            self.gallery,
-            self.journal,
-            standard=standard,
-            texts=ConsentTexts(installation.consent_folder),
-            point=self._point,
-        )
-        guided = GuidedDesk(
-            self.gallery,
-            self.journal,
             self._stages,
-            standard=standard,
             rules=rules,
-            near_px=self.settings.liveness.min_face_px,
+            photos=PhotoDesk(partial(open_face_reader, self.settings, installation.models_folder), decode_apart),
+            invitations=self._access.invitations,
+            pair=self._switchboard.pairing(self.journal).begin,
+            codes=_codes,
             portrait=lambda step: encode_jpeg(kept_of(step)),
+            point=self._point,
             clock=self._now,
         )
-        self._enrolment = DoorEnrolment(
-            installation.reader_socket,
-            guided,
-            self.reception,
-            impostors=standard.impostors,
-            point=self._point,
-            renew=lambda offer_id: people.renew(offer_id, CLI, "cli"),
-            invitations=self._access.invitations,
-            codes=_codes,
-            pair=self._switchboard.pairing(self.journal).begin,
-        )
-        self._closing.callback(self._enrolment.close)
-        self._photos = PhotoDesk(partial(open_face_reader, self.settings, installation.models_folder), decode_apart)
-        self._closing.callback(self._photos.close)
+        self._closing.callback(self._people.close)
         self._use_cases = UseCases(
             ticket_acts(self.reception),
             door_acts(DoorVerbs(self.link, self.journal), self.settings.door.unlock_s),
-            people.acts(),
-            enrol_acts(people, self._enrolment, self._photos),
-            record_acts(self._status),
+            self._people.acts,
+            record_acts(self._status, self.settings),
             feed_acts(audit),
         )
         self._purge = DailyPurge(
@@ -276,9 +252,8 @@ class Service:
         self._switchboard.serve(self._use_cases)
 
     def _see(self, step: Step, frame: Frame) -> None:
-        if self._enrolment.busy or self._enrolment.look(step, frame.captured_at_s):
+        if self._people.see(step, frame.captured_at_s):
             self._unfinished = None
-            self._enrolment.see(step, frame.captured_at_s)
             return
         self.reception.see(step, self._point())
         self._remember(step)
@@ -292,8 +267,7 @@ class Service:
         self._load_gallery()
         self._serve()
         self._home.tend()
-        self._enrolment.tend()
-        self._photos.tend()
+        self._people.tend()
         self.reception.tick()
         if self._nobody:  # who would have to wait for it
             self._purge.tend(time.monotonic())

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from appliance import __version__
 from appliance.doorway import in_words
 from appliance.errors import DoorError, RefusedError, StorageError
 from appliance.messages import TicketEnded
 from appliance.records import Actor, ActorKind
 from appliance.ticket import ticket_state
-from appliance.verbs import Again, Approve, Args, Deny, Lock, Lockdown, Open, Release, Say, Status, Unlock, read_args
+from appliance.verbs import (
+    Again,
+    Approve,
+    Args,
+    ConfigGet,
+    Deny,
+    Lock,
+    Lockdown,
+    Open,
+    Release,
+    Say,
+    Status,
+    Unlock,
+    read_args,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from appliance.config import Settings
     from appliance.envelope import Command
     from appliance.operating import DoorVerbs
     from appliance.reception import Reception
@@ -112,6 +128,10 @@ def door_acts(door: DoorVerbs, open_s: float) -> Acts:
     }
 
 
-def record_acts(status: Callable[[], dict[str, Any]]) -> Acts:
-    """Return what is told of the device."""
-    return {Status: lambda _command, _args, answer: answer(status())}
+def record_acts(status: Callable[[], dict[str, Any]], settings: Settings) -> Acts:
+    """Return what is told of the device: its health, and its settings, which name files of secrets and hold none."""
+    told = {"version": __version__, "settings": settings.model_dump(mode="json")}
+    return {
+        Status: lambda _command, _args, answer: answer(status()),
+        ConfigGet: lambda _command, _args, answer: answer(told),
+    }

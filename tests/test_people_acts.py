@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from appliance.records import Event, Frame, OperatingPoint
 
 SETTINGS = Settings(camera=CameraSettings(frame_rate=10), liveness=LivenessSettings(commissioned="skipped"))
-ADA = {"name": "Ada", "consent_by": "Ada"}
+ADA: dict[str, Any] = {"name": "Ada", "consent_by": "Ada"}
 OFFICIAL = encode_jpeg(read_photo(FACES / "official.png"))
 
 
@@ -42,6 +43,7 @@ class Desk:
 
     def __init__(self, installation: Installation, *visits: Visit) -> None:
         self.installation = installation
+        self.role = Role.ENROLLER
         self.events: list[Event] = []
         self._asked: list[tuple[Command, Answers]] = []
         camera = SimulatedCamera(Script(Scene(visits=visits)), installation.settings.camera, paced=False)
@@ -51,19 +53,19 @@ class Desk:
 
     def at_the_first_frame(self, verb: str, **args: object) -> Answers:
         """Have a command carried out when the camera has given its first frame; return what is answered to it."""
-        self._asked.append((command(verb, **args), Answers()))
+        self._asked.append((command(verb, args, self.role), Answers()))
         return self._asked[-1][1]
 
-    def say(self, verb: str, role: Role = Role.ENROLLER, **args: object) -> Answers:
+    def say(self, verb: str, **args: object) -> Answers:
         """Have a command carried out now, and turn until it was answered."""
         answers = Answers()
         try:
-            self.cases.carry_out(command(verb, role, **args), answers)
+            self.cases.carry_out(command(verb, args, self.role), answers)
         except RefusedError as refusal:
             answers(error=str(refusal))
         until_s = time.monotonic() + 20
         while not answers.told and time.monotonic() < until_s:
-            self.service._photos.tend()
+            self.service._people.tend()
             time.sleep(0.01)
         return answers
 
@@ -73,9 +75,9 @@ class Desk:
         assert (error, done) == ("", True)
         return result
 
-    def error(self, verb: str, role: Role = Role.ENROLLER, **args: object) -> str:
+    def error(self, verb: str, **args: object) -> str:
         """Return why a command is refused."""
-        ((_, error, done),) = self.say(verb, role, **args).told
+        ((_, error, done),) = self.say(verb, **args).told
         assert error
         assert done
         return error
@@ -99,7 +101,7 @@ class Desk:
             self.cases.carry_out(*self._asked.pop())
 
 
-def command(verb: str, role: Role = Role.ENROLLER, **args: object) -> Command:
+def command(verb: str, args: dict[str, object], role: Role = Role.ENROLLER) -> Command:
     """Return a command as it is after its envelope was opened."""
     return Command("desk", role, verb, args, "r-1")
 
@@ -159,7 +161,7 @@ def test_guided_enrolment_is_one_at_a_time_and_can_be_stopped(installation: Inst
     said: list[str] = []
 
     def interrupt(_frame: Frame, _step: Step, _point: OperatingPoint) -> None:
-        if desk.service._enrolment.busy and not said:
+        if desk.service._people.at_the_door.busy and not said:
             said.append(desk.error("enrol.start", **ADA))
             assert desk.result("enrol.stop") == {"stopped": True}
             assert desk.result("enrol.stop") == {"stopped": False}
@@ -225,7 +227,8 @@ def test_who_could_not_be_enrolled_is_refused_before_a_photo_is_read(desk: Desk)
     ):
         ((_, error, _),) = desk.photo(person=person).told
         assert why in error
-    assert desk.error("enrol.start", Role.ADMIN, **ADA, accept_medium=True).startswith("args.accept_medium has no")
+    desk.role = Role.ADMIN
+    assert desk.error("enrol.start", **ADA, accept_medium=True).startswith("args.accept_medium has no")
     assert desk.result("person.list") == {"people": [], "total": 0, "next": None}
 
 
@@ -252,6 +255,14 @@ def test_changes_are_made_together_or_not_at_all(desk: Desk) -> None:
     assert "nobody is enrolled" in desk.error("person.update", person_id="Ada-Lovelace", name="Bea")
     assert last(desk) == before
     assert desk.result("person.list", search="lovelace")["people"][0]["name"] == "Ada Lovelace"
+
+
+def test_settings_and_health_are_told_without_secrets(desk: Desk) -> None:
+    """config.get tells every setting in force to an auditor, and of secrets only in which file they are."""
+    told = desk.result("config.get")
+    assert told["settings"]["device"] == {"id": "ostiary", "door": "front"}
+    assert told["settings"] == json.loads(desk.installation.settings.model_dump_json())
+    assert desk.result("status")["references"] == 0
 
 
 def test_a_withdrawn_consent_erases_the_face(desk: Desk) -> None:
@@ -292,13 +303,13 @@ def test_pages_have_everybody_once(desk: Desk) -> None:
 def test_photos_are_read_beside_the_loop(desk: Desk) -> None:
     """D13: while a photo is decoded and read, the loop goes on: nothing is answered before it is done."""
     answers = Answers()
-    args = {"upload_id": "u1", "data": base64.b64encode(OFFICIAL).decode(), "person": ADA}
-    desk.cases.carry_out(command("enrol.photo", **args), answers)
+    args: dict[str, Any] = {"upload_id": "u1", "data": base64.b64encode(OFFICIAL).decode(), "person": ADA}
+    desk.cases.carry_out(command("enrol.photo", args), answers)
     assert answers.told == []
     with pytest.raises(RefusedError, match="still being read"):
-        desk.cases.carry_out(command("enrol.photo", **args), Answers())
+        desk.cases.carry_out(command("enrol.photo", args), Answers())
     assert desk.result("person.list")["total"] == 0
     until_s = time.monotonic() + 20
     while not answers.told and time.monotonic() < until_s:
-        desk.service._photos.tend()
+        desk.service._people.tend()
     assert answers.told[0][0]["person_id"]

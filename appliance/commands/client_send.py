@@ -100,9 +100,8 @@ def _read(model: type[Args], said: tuple[str, ...]) -> dict[str, Any]:
 
 def _value(name: str, info: FieldInfo, text: str) -> object:
     """Return the text as what the arg takes: text, a number, yes or no, or a list."""
-    wanted: TypeAdapter[object] = TypeAdapter(
-        Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-    )
+    kind: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+    wanted = TypeAdapter[Any](kind)
     for candidate in (text, _json(text), [part for part in text.split(",") if part]):
         try:
             wanted.validate_python(candidate, strict=not isinstance(candidate, list))
