@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from appliance.contract import Reason, Topic
 from appliance.drivers.mqtt import Incoming, MqttLink
 from appliance.envelope import Refusal, open_envelope
 from appliance.messages import reply
-from appliance.ticket import Ticket, View, result_message, ticket_message
+from appliance.records import Flaw
+from appliance.ticket import Ticket, View, result_message, ticket_message, ticket_state
 from tests.broker import QUICK
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.config import MqttSettings
+    from appliance.envelope import Command
 
 
 class Doorway:
@@ -40,7 +43,7 @@ class Doorway:
         self._stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, name="doorway")
 
-    def ask(self, visit: str, reason: Reason = Reason.UNKNOWN_FACE) -> Ticket:
+    def ask(self, visit: str, reason: Reason = Reason.UNKNOWN_FACE, approvals: int = 1) -> Ticket:
         """Let somebody stand there whom the machine does not decide about."""
         with self._turns:
             self.present = visit
@@ -50,10 +53,18 @@ class Doorway:
                 view=View(("ada", "bob"), "live", "high", (), b"\xff\xd8 " + visit.encode()),
                 now_s=time.monotonic(),
                 note=lambda _ticket: None,
+                approvals=approvals,
             )
-            self.link.publish(Topic.APPROVAL_IMAGE, ticket.view.crop)
-            self.link.publish(Topic.APPROVAL_REQUEST, ticket_message(ticket, "front").json_bytes())
+            self._show(ticket)
             return ticket
+
+    def show_again(self, ticket: Ticket) -> None:
+        """Let the visitor of a ticket be seen anew."""
+        with self._turns:
+            view = replace(ticket.view, flaws=(Flaw.BLUR,), quality="medium", crop=b"\xff\xd8 again")
+            anew = self.desk.show(ticket.ticket_id, view, now_s=time.monotonic(), note=lambda _ticket: None)
+            assert isinstance(anew, Ticket)
+            self._show(anew)
 
     def _run(self) -> None:
         with Registry(self.clients_file) as registry:
@@ -86,6 +97,9 @@ class Doorway:
         if command.verb == "status":
             self._reply(command.client_id, command.request_id, "")
             return
+        if command.verb in {"again", "say"}:
+            self._reply(command.client_id, command.request_id, self._besides(command))
+            return
         verdict = self.desk.answer(
             str(command.args.get("ticket_id", "")),
             command.client_id,
@@ -101,6 +115,23 @@ class Doorway:
             self._reply(command.client_id, command.request_id, "")
         elif isinstance(verdict, Refused):
             self._reply(command.client_id, command.request_id, verdict.why)
+        else:
+            self._show(verdict.ticket)
+            state = ticket_state(verdict.ticket).model_dump(mode="json")
+            self.link.publish(Topic.REPLY, reply(command.request_id, result=state).json_bytes(), leaf=command.client_id)
+
+    def _besides(self, command: Command) -> str:
+        """Ask again, or say something; return why not, "" where it was done."""
+        ticket_id, now_s = str(command.args["ticket_id"]), time.monotonic()
+        if command.verb == "say":
+            done = self.desk.say(ticket_id, str(command.args["text"]), now_s=now_s, note=lambda _ticket: None)
+        else:
+            done = self.desk.again(ticket_id, now_s=now_s, present=self.present, note=lambda _ticket: None)
+        return done.why if isinstance(done, Refused) else ""
+
+    def _show(self, ticket: Ticket) -> None:
+        self.link.publish(Topic.APPROVAL_IMAGE, ticket.view.crop)
+        self.link.publish(Topic.APPROVAL_REQUEST, ticket_message(ticket, "front").json_bytes())
 
     def _result(self, ticket: Ticket, reason: Reason, by: str) -> None:
         self.link.publish(Topic.APPROVAL_RESULT, result_message(ticket, reason, by, datetime.now(UTC)).json_bytes())
