@@ -177,6 +177,13 @@ class Status(Args):
     """Tell the state of health."""
 
 
+class Join(Args):
+    """Make a key known while the device shows a code; signed with that very key."""
+
+    public_key: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$", description="Ed25519, base64")]
+    proof: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="docs/client.md says over what")]
+
+
 VERBS: Mapping[str, type[Args]] = MappingProxyType(
     {
         "approve": Approve,

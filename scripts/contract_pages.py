@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
-from appliance.contract import RETAINED, TO_THE_DOOR, TOPIC_ROLES, VERB_ROLES, LockState, Topic
+from appliance.contract import JOIN, RETAINED, TO_THE_DOOR, TOPIC_ROLES, VERB_ROLES, LockState, Topic
 from appliance.envelope import MAX_INTEGER, MAX_LIFETIME_S, Fault
 from appliance.home_assistant.orders import AnswerOrder, LockOrder
 from appliance.messages import (
@@ -23,7 +23,7 @@ from appliance.messages import (
     TicketResult,
     TicketState,
 )
-from appliance.verbs import VERBS
+from appliance.verbs import VERBS, Join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +56,7 @@ PAYLOADS: dict[Topic, tuple[type[BaseModel], ...] | dict[str, Any]] = {
     Topic.HA_IMAGE: _JPEG,
     Topic.HA_ACCESS: (HomeAccess,),
 }
+COMMANDS = {**VERBS, JOIN: Join}
 _LEAF = {Topic.ALARM: "alarm", Topic.REPLY: "client_id"}  # the level below
 
 
@@ -102,7 +103,7 @@ def _said() -> Iterator[tuple[Topic, str, dict[str, Any]]]:
     """Yield every channel: its topic, its name with dots for slashes, and the messages that it has."""
     for topic, payload in PAYLOADS.items():
         yield topic, topic.value.replace("/", "."), _messages(topic, payload)
-    for verb, model in VERBS.items():
+    for verb, model in COMMANDS.items():
         name = f"command.{verb}"
         yield Topic.CMD, f"cmd.{verb}", {name: {"name": name, "summary": _summary(model), "payload": _at(name)}}
 
@@ -123,7 +124,8 @@ def _channel(topic: Topic, name: str, said: dict[str, Any]) -> dict[str, Any]:
 
 def _who(name: str, topic: Topic) -> str:
     if topic is Topic.CMD:
-        return "Said by: " + ", ".join(sorted(VERB_ROLES[name.removeprefix("cmd.")]))
+        roles = VERB_ROLES.get(name.removeprefix("cmd."))
+        return "Said by: " + (", ".join(sorted(roles)) if roles else "whoever is shown the code")
     if topic is Topic.REPLY:
         return "Heard by: the client that it names"
     if topic in TO_THE_DOOR:
@@ -147,14 +149,14 @@ def _definitions(root: str) -> dict[str, Any]:
     said = {one for payload in PAYLOADS.values() if isinstance(payload, tuple) for one in payload}
     said |= {TicketState, TicketEnded}
     found: dict[str, Any] = {}
-    for mode, models in (("serialization", said), ("validation", set(VERBS.values()))):
+    for mode, models in (("serialization", said), ("validation", set(COMMANDS.values()))):
         listed = sorted(models, key=lambda model: model.__name__)
         _, defined = models_json_schema(
             [(model, "serialization" if mode == "serialization" else "validation") for model in listed],
             ref_template=root + "{model}",
         )
         found |= defined["$defs"]
-    found |= {f"command.{verb}": _command(verb, root) for verb in VERBS}
+    found |= {f"command.{verb}": _command(verb, root) for verb in COMMANDS}
     found["Fault"] = {
         "type": "string",
         "enum": [fault.value for fault in Fault],
@@ -171,7 +173,7 @@ def _command(verb: str, root: str) -> dict[str, Any]:
         "request_id": {"type": "string", "pattern": _ID},
         "client_id": {"type": "string", "pattern": _ID},
         "verb": {"const": verb},
-        "args": {"$ref": f"{root}{VERBS[verb].__name__}"},
+        "args": {"$ref": f"{root}{COMMANDS[verb].__name__}"},
         "iat": number | {"description": "now, in seconds since 1970 UTC"},
         "exp": number | {"description": f"when it is worthless; above iat by at most {MAX_LIFETIME_S}"},
         "nonce": number | {"description": "above that of the client's last command at this door"},
@@ -180,7 +182,7 @@ def _command(verb: str, root: str) -> dict[str, Any]:
     return {
         "type": "object",
         "title": f"cmd/{verb}",
-        "description": _summary(VERBS[verb]),
+        "description": _summary(COMMANDS[verb]),
         "properties": fields,
         "required": list(fields),
         "additionalProperties": False,

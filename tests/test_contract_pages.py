@@ -9,10 +9,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jsonschema import Draft202012Validator
 
-from appliance.contract import TO_THE_DOOR, Topic, topic
-from appliance.envelope import sign
+from appliance.contract import JOIN, TO_THE_DOOR, Topic, topic
+from appliance.envelope import Joining, open_joining, sign
+from appliance.signing import public_text
 from appliance.verbs import VERBS
-from scripts.contract_pages import PAYLOADS, SCHEMA, asyncapi, pages
+from scripts.contract_pages import COMMANDS, PAYLOADS, SCHEMA, asyncapi, pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "enrol.start": {"name": "Ada", "consent_by": "Ada"},
     "enrol.photo": {"upload_id": "u1", "data": "YWJj", "person": {"name": "Ada", "consent_by": "Ada"}},
     "feed": {"after": 0},
+    JOIN: {"public_key": public_text(KEY), "proof": "0" * 64},
 }
 
 
@@ -69,10 +71,10 @@ def test_every_topic_and_verb_is_published() -> None:
     document = asyncapi()
     addresses = {channel["address"] for channel in document["channels"].values()}
     assert set(PAYLOADS) == set(Topic) - {Topic.CMD}
-    assert {f"ostiary/{{device_id}}/cmd/{verb}" for verb in VERBS} <= addresses
-    assert len(addresses) == len(VERBS) + len(PAYLOADS)
+    assert {f"ostiary/{{device_id}}/cmd/{verb}" for verb in COMMANDS} <= addresses
+    assert len(addresses) == len(COMMANDS) + len(PAYLOADS)
     heard = {name for name, one in document["operations"].items() if one["action"] == "receive"}
-    assert len(heard) == len(VERBS) + len(TO_THE_DOOR) - 1
+    assert len(heard) == len(COMMANDS) + len(TO_THE_DOOR) - 1
     for whole in (document, published()):
         for reference in references(whole):
             place: Any = whole
@@ -85,7 +87,7 @@ def test_published_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(published())
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_signed_commands_are_what_is_published(verb: str) -> None:
     """What our own client signs is what the schema allows; another field, or one of the wrong type, is not."""
     payload = sign(
@@ -105,6 +107,26 @@ def test_signed_commands_are_what_is_published(verb: str) -> None:
     wanted.validate(command)
     for wrong in (command | {"door": "front"}, command | {"nonce": "1"}, command | {"args": {"beyond": 1}}):
         assert not wanted.is_valid(wrong)
+
+
+def test_who_would_join_by_the_schema_is_heard() -> None:
+    """The published way to join is the one that the door reads."""
+    place = topic("front", Topic.CMD, JOIN)
+    payload = sign(
+        KEY,
+        topic=place,
+        device_id="front",
+        client_id="desk",
+        verb=JOIN,
+        args=GOOD[JOIN],
+        now=1_800_000_000,
+        ttl_s=20,
+        nonce=1,
+        request_id="r1",
+    )
+    reading(f"command.{JOIN}").validate(json.loads(payload))
+    heard = open_joining(payload, topic=place, device_id="front", retained=False, now=1_800_000_001)
+    assert isinstance(heard, Joining)
 
 
 @pytest.mark.parametrize("verb", VERBS)
