@@ -47,6 +47,7 @@ class Hall:
         self.events: list[AuditEvent] = []
         self.faults: list[Exception] = []
         self.turns = 0
+        self.most = 0  # commands carried out in one turn
         self._board: Switchboard | None = None
         self.still = threading.Lock()  # held, the hall does nothing
         self._to_say: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -87,6 +88,11 @@ class Hall:
         """Return how many messages wait to be served."""
         return 0 if self._board is None else self._board._inbox.qsize()
 
+    def dropped(self) -> int:
+        """Return how many messages found the inbox full."""
+        link = None if self._board is None else self._board._mqtt
+        return 0 if link is None else link.dropped_commands
+
     def act(self, command: Command, args: Args, answer: Answer) -> None:
         """Note what was asked for."""
         self.done.append((command, args))
@@ -105,8 +111,10 @@ class Hall:
                 while not self._to_say.empty():
                     journal.append(self._to_say.get_nowait())
                 with self.still:
+                    before = len(self.done)
                     try:
                         board.serve(use_cases)
+                        self.most = max(self.most, len(self.done) - before)
                     except Exception as fault:  # noqa: BLE001 - as the service does
                         self.faults.append(fault)
                 local.serve(lambda caller, packet: _pair(desk, caller, packet))

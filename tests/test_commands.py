@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from itertools import count
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -13,12 +14,14 @@ from pydantic import BaseModel
 from appliance import messages, replies
 from appliance.clients import Registry
 from appliance.contract import MAX_COMMAND_BYTES, VERB_ROLES, Role, Topic, topic
+from appliance.drivers.mqtt import Connection
 from appliance.envelope import Command, sign
 from appliance.errors import RefusedError
 from appliance.replies import RecentReplies
 from appliance.signing import new_key, public_text, read_key
+from appliance.switchboard import PER_TURN, WAITING
 from appliance.verbs import VERBS, read_args
-from tests.broker import bystander, wait_for
+from tests.broker import QUICK, bystander, wait_for
 from tests.hall import Hall, hall
 
 if TYPE_CHECKING:
@@ -230,6 +233,34 @@ def test_what_might_be_code_is_data_in_every_arg_of_every_verb(front: Hall) -> N
                     assert _at(read, path) == text, (verb, path)
     with Registry(front.installation.clients_file) as registry:
         assert [entry.public_key for entry in registry.entries()] == [public_text(admin)]
+
+
+def test_a_flood_waits_and_takes_no_more_than_its_share_of_a_turn(front: Hall, wire: Bystander) -> None:
+    """D13: 400 orders at once: the inbox takes what it holds, the rest is counted, and a turn carries out eight."""
+    front.key("guard", Role.OPERATOR)
+    place = topic("front", Topic.CMD, "status")
+    with front.still:
+        for _ in range(400):
+            wire.say(place, signed(front, "status", {}))
+        wait_for(lambda: front.waiting() + front.dropped() == 400)
+        assert front.waiting() == WAITING
+    wait_for(lambda: len(front.done) == WAITING)
+    assert front.most == PER_TURN
+
+
+def test_a_flood_is_taken_in_slowly(broker: PrivateBroker) -> None:
+    """D13: however fast it comes, no more than 500 messages a second are read: what is not read costs no time."""
+    arrived: list[float] = []
+    hearing = Connection(
+        broker.settings, "hearing", ["flood"], lambda _incoming: arrived.append(time.monotonic()), pace=QUICK
+    )
+    with closing(hearing), bystander(broker.settings, "mouth") as mouth:
+        hearing.start()
+        hearing.check(5)
+        for _ in range(400):
+            mouth.say("flood", b"x")
+        wait_for(lambda: len(arrived) == 400)
+    assert all(later - first > 0.1 for first, later in zip(arrived, arrived[80:], strict=False))
 
 
 def test_replies_are_bounded(front: Hall) -> None:
