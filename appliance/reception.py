@@ -204,11 +204,16 @@ class Reception:
 
     def approved(self, ticket: Ticket, visit: Presentation) -> None:
         """Keep what was read of a visitor whom attendants let in, for a while; nobody is enrolled from a picture."""
+        self._settle_anew(ticket)
         if liveness_word(visit, self._settings.liveness.min_bona_fide) == "live":
             self._offers[ticket.ticket_id] = (self._clock() + OFFER_S, best_references(visit))
 
     def kept_out(self, ticket: Ticket) -> None:
-        """Decide nothing about the visitor of this ticket for a while."""
+        """Leave the visitor of this ticket alone for a while."""
+        self._settle_anew(ticket)
+
+    def _settle_anew(self, ticket: Ticket) -> None:
+        """Decide nothing more about this visitor for a while: humans just have."""
         if self._settled is not None and self._settled.presentation_id == ticket.presentation_id:
             self._settled.until_s = self._clock() + self._settings.recognition.cool_down_s
 

@@ -325,6 +325,17 @@ def test_quiet_hours_need_a_clock(tmp_path: Path) -> None:
         assert len(stand.asked) == 1
 
 
+@pytest.mark.parametrize("approve", [True, False])
+def test_nobody_is_asked_again_about_who_was_just_answered(stand: Stand, approve: bool) -> None:
+    """However long the answer took, its visitor is not referred anew while they are still on their way in or out."""
+    ticket = referred(stand)
+    at_the_door(stand, TICKET_S - 1)
+    stand.reception.answer(ticket.ticket_id, "desk", approve=approve)
+    at_the_door(stand, stand.settings.recognition.cool_down_s - 1)
+    assert stand.asked == [ticket]
+    assert len(stand.door.pulses) == int(approve)
+
+
 def test_silence_is_a_refusal_with_advice(stand: Stand) -> None:
     """Nobody answers: denied, and the visitor is told for some seconds what they can do; an answer needs no advice."""
     referred(stand)
