@@ -23,7 +23,7 @@ from appliance.broker_trust import WORDS, BrokerWatch, Trust, checked, judge, on
 from appliance.clients import Registry
 from appliance.config import MqttSettings
 from appliance.contract import Role, Topic, topic
-from appliance.drivers.mqtt import Incoming, MqttLink
+from appliance.drivers.mqtt import Incoming, MqttLink, Pace
 from appliance.errors import BrokerError, RefusedError
 from appliance.signing import new_key, read_key
 from ostiary_client import Client
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from appliance.broker import PrivateBroker
 
 KNOWN = ("allow_anonymous false", "password_file {0}/users")
+HASTY = Pace(first_s=0.05, most_s=0.1, keepalive_s=1, connect_s=1.0)
 OWN = "user front\ntopic write ostiary/front/#\ntopic read ostiary/front/cmd/#\n"
 
 
@@ -158,7 +159,7 @@ def test_a_broker_with_one_place_for_each_user_is_not_left_for_ever(tmp_path: Pa
         watch.start()
         wait_for(lambda: watch.trust is Trust.GOOD)
         before = link.connects
-        time.sleep(0.6)  # three looks at what is due
+        time.sleep(0.45)  # two looks at what is due
         assert link.connects == before <= 2
         assert watch.trust is Trust.GOOD
 
@@ -166,17 +167,17 @@ def test_a_broker_with_one_place_for_each_user_is_not_left_for_ever(tmp_path: Pa
 def test_another_client_under_our_id_is_told_and_no_command_is_lost(broker: PrivateBroker) -> None:
     """D9: both back off, an alarm says so, and a command that is said until it is answered arrives all the same."""
     inbox: queue.Queue[Incoming] = queue.Queue()
-    with MqttLink(broker.settings, "twin", inbox, QUICK) as link, bystander(broker.settings, "mouth") as mouth:
+    with MqttLink(broker.settings, "twin", inbox, HASTY) as link, bystander(broker.settings, "mouth") as mouth:
         watch = BrokerWatch(broker.settings, link, lambda _settings: Trust.GOOD)
         watch.start()
         link.check(5)
-        with MqttLink(broker.settings, "twin", queue.Queue(), QUICK):
-            for number in range(5):
+        with MqttLink(broker.settings, "twin", queue.Queue(), HASTY):
+            for number in range(3):
                 wanted = b"%d" % number
                 while True:
                     mouth.say("ostiary/twin/cmd/open", wanted)
                     with suppress(queue.Empty):
-                        if inbox.get(timeout=0.1).payload == wanted:
+                        if inbox.get(timeout=0.05).payload == wanted:
                             break
             wait_for(lambda: watch.contested)
         (line,) = watch.news()

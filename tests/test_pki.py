@@ -236,12 +236,15 @@ def test_the_command_makes_signs_lists_and_revokes(tmp_path: Path) -> None:
     assert b"ENCRYPTED" in (state / "pki" / "ca.key").read_bytes()
     assert "does not open" in ostiary(state, "issue", "client", "guard", answer="another passphrase\n")[1]
     assert ostiary(state, "issue", "client", "guard", answer=f"{secret}\n")[0] == 0
-    assert ostiary(state, "issue", "server", "door.local", "10.0.0.2", answer=f"{secret}\n")[0] == 0
-    assert ostiary(state, "revoke", "guard", answer=f"{secret}\n")[0] == 0
-    listed = json.loads(ostiary(state, "list", "--json")[1])
+    plain = ("--folder", str(tmp_path / "plain"))
+    assert ostiary(state, "init", *plain)[0] == 0
+    assert ostiary(state, "issue", "client", "guard", *plain)[0] == 0
+    assert ostiary(state, "issue", "server", "door.local", "10.0.0.2", *plain)[0] == 0
+    assert ostiary(state, "revoke", "guard", *plain)[0] == 0
+    listed = json.loads(ostiary(state, "list", "--json", *plain)[1])
     assert sorted((one["kind"], one["names"], bool(one["revoked_at"])) for one in listed) == [
         ("client", ["guard"], True),
         ("server", ["door.local", "10.0.0.2"], False),
     ]
-    assert "guard  until" in ostiary(state, "list")[1]
+    assert "guard  until" in ostiary(state, "list", *plain)[1]
     assert ostiary(state, "issue", "client", "x", "--csr", str(tmp_path / "none"))[0] == 2
