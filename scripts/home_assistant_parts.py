@@ -9,7 +9,6 @@ PARTS = [
     "automation",
     "config",
     "frontend",
-    "mobile_app",
     "mqtt",
     "onboarding",
     "person",

@@ -55,19 +55,11 @@ class _Order(BaseModel):
     code: Annotated[str, Field(max_length=64, repr=False)]
     at: float  # Unix seconds
 
-    def command(self, hold_s: int) -> tuple[str, dict[str, Any]]:
-        """Return the verb, and its args."""
-        raise NotImplementedError
-
 
 class LockOrder(_Order):
     """`ha/lock`."""
 
-    command_: Annotated[Literal["LOCK", "UNLOCK", "OPEN"], Field(alias="command")]
-
-    def command(self, hold_s: int) -> tuple[str, dict[str, Any]]:
-        """Return the verb, and its args."""
-        return self.command_.lower(), {} if self.command_ == "OPEN" else {"for_s": hold_s}
+    command: Literal["LOCK", "UNLOCK", "OPEN"]
 
 
 class AnswerOrder(_Order):
@@ -75,11 +67,6 @@ class AnswerOrder(_Order):
 
     ticket_id: Identifier
     answer: Literal["approve", "deny"]
-
-    def command(self, hold_s: int) -> tuple[str, dict[str, Any]]:
-        """Return the verb, and its args."""
-        del hold_s
-        return self.answer, {"ticket_id": self.ticket_id}
 
 
 class Line(Protocol):
@@ -127,6 +114,7 @@ class Orders:
         self._journal = journal
         self._now = now
         self._looking: deque[_Looking] = deque()
+        self._said = ""  # why the last order was not even looked at
         self._told = Tried.RIGHT  # a row of refusals of one kind is written down once
         self._beside = ThreadPoolExecutor(1, "ha-code")
         self._models: dict[str, type[LockOrder | AnswerOrder]] = {
@@ -160,8 +148,11 @@ class Orders:
         if not why and len(self._looking) >= WAITING:
             why = "too many at once"
         if why or isinstance(order, str):
-            _log.warning("an order of Home Assistant on %s is not obeyed: %s", incoming.topic, why)
+            if why != self._said:  # a flood of one kind is one line
+                _log.warning("an order of Home Assistant on %s is not obeyed: %s", incoming.topic, why)
+            self._said = why
             return
+        self._said = ""
         tried = self._beside.submit(self._code.enter, order.code, order.at, self._now())
         self._looking.append(_Looking(order, tried))
 
@@ -186,9 +177,8 @@ class Orders:
         return f"it was made {age_s:.0f} s ago; {-AHEAD_S:g} to {MAX_AGE_S:g} s are believed, by both clocks"
 
     def _judge(self, order: LockOrder | AnswerOrder, tried: Tried) -> None:
-        verb, args = order.command(self._settings.home_assistant.hold_s)
+        verb, args = _verb(order, self._settings.home_assistant.hold_s)
         if tried is not Tried.RIGHT:
-            _log.warning("an order of Home Assistant (%s) is not obeyed: its code is %s", verb, tried)
             self._note(tried, verb)
             return
         self._told = tried
@@ -199,15 +189,23 @@ class Orders:
             _log.info("an order of Home Assistant (%s) was refused: %s", verb, refusal)
 
     def _note(self, tried: Tried, verb: str) -> None:
-        """Write down a wrong code, and once in a row that codes are not looked at any more."""
-        reason = _REFUSED.get(tried)
-        if reason is None or (tried is self._told and tried is not Tried.WRONG):
+        """Write down each wrong code, and of a row of other refusals of one kind the first."""
+        if tried is self._told and tried is not Tried.WRONG:
             return
         self._told = tried
-        actor = Actor(ActorKind.CLIENT, CLIENT_ID)
-        detail = f"an order ({verb}), and its code was {tried}"
-        event = Event(EventType.ACCESS_DENIED, datetime.now(UTC), actor, _METHOD, reason, detail=detail)
-        self._journal.append(event)
+        _log.warning("an order of Home Assistant (%s) is not obeyed: its code is %s", verb, tried)
+        if tried in _REFUSED:
+            actor = Actor(ActorKind.CLIENT, CLIENT_ID)
+            detail = f"an order ({verb}), and its code was {tried}"
+            event = Event(EventType.ACCESS_DENIED, datetime.now(UTC), actor, _METHOD, _REFUSED[tried], detail=detail)
+            self._journal.append(event)
+
+
+def _verb(order: LockOrder | AnswerOrder, hold_s: int) -> tuple[str, dict[str, Any]]:
+    """Return what an operator would say, and its args."""
+    if isinstance(order, AnswerOrder):
+        return order.answer, {"ticket_id": order.ticket_id}
+    return order.command.lower(), {} if order.command == "OPEN" else {"for_s": hold_s}
 
 
 def unheard(settings: Settings, trust: Trust) -> str:

@@ -38,7 +38,6 @@ BLUEPRINT = Path(__file__).parents[2] / "firmware_config" / "home-assistant" / "
 CONFIGURATION = f"""
 api:
 config:
-mobile_app:
 recorder:
   commit_interval: 1
   exclude:
