@@ -284,6 +284,17 @@ def mutations(attempts: int, processes: int) -> int:
     return bench.run(attempts, processes)
 
 
+@root.command()
+@click.option("--rounds", type=click.IntRange(0), default=5, show_default=True, help="Of one block of each kind.")
+@click.option("--block", "block_s", type=click.FloatRange(0.5), default=6.0, show_default=True, help="Seconds of each.")
+@click.option("--events", type=click.IntRange(0), default=0, show_default=True, help="Fed while the power is cut.")
+def outage(rounds: int, block_s: float, events: int) -> None:
+    """Time decisions with a broker that answers, is absent, stalls or is stopped; cut the power under the feed."""
+    from . import outage as bench  # noqa: PLC0415
+
+    bench.run(rounds, block_s, events)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when measured; else say why in one line and return 2 for a wrong path, file or option, 3 for a model."""
     try:
