@@ -286,7 +286,7 @@ def mutations(attempts: int, processes: int) -> int:
 
 @root.command()
 @click.option("--rounds", type=click.IntRange(0), default=5, show_default=True, help="Of one block of each kind.")
-@click.option("--block", "block_s", type=click.FloatRange(0.5), default=6.0, show_default=True, help="Seconds of each.")
+@click.option("--block", "block_s", type=click.FloatRange(0.5), default=3.0, show_default=True, help="Seconds of each.")
 @click.option("--events", type=click.IntRange(0), default=0, show_default=True, help="Fed while the power is cut.")
 def outage(rounds: int, block_s: float, events: int) -> None:
     """Time decisions with a broker that answers, is absent, stalls or is stopped; cut the power under the feed."""
