@@ -11,6 +11,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from appliance.access.pin import PinWord, hash_pin, verify
@@ -18,6 +19,7 @@ from appliance.errors import RefusedError, StorageError
 from appliance.storage import sync_folder, write_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
@@ -37,6 +39,18 @@ class Tried(StrEnum):
     LOCKED = "locked"  # far too many: not looked at until `ostiary ha code` sets a new one
     UNSET = "unset"  # there is no code
     REPEATED = "repeated"  # an order of that moment, or a later one, was taken already
+
+
+WORDS: Mapping[Tried, str] = MappingProxyType(
+    {
+        Tried.RIGHT: "the code is right",
+        Tried.WRONG: "the code is wrong",
+        Tried.WAIT: f"too many wrong codes: after each, none is looked at for {PAUSE_S:.0f} s",
+        Tried.LOCKED: f"{MOST} wrong codes in a row: set one anew with ostiary ha code",
+        Tried.UNSET: "there is no code: set one with ostiary ha code",
+        Tried.REPEATED: "an order of that moment or a later one was taken before",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

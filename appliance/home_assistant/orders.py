@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from appliance.broker_trust import WORDS, Trust
+from appliance import broker_trust
+from appliance.broker_trust import Trust
 from appliance.contract import EventType, Reason, Role, Topic, topic
 from appliance.envelope import Command
 from appliance.errors import ApplianceError, RefusedError
 from appliance.home_assistant import CLIENT_ID
-from appliance.home_assistant.code import Tried
+from appliance.home_assistant.code import WORDS, Tried
 from appliance.records import Actor, ActorKind, Event
 from appliance.verbs import Identifier  # noqa: TC001 - pydantic reads it
 
@@ -193,10 +194,10 @@ class Orders:
         if tried is self._told and tried is not Tried.WRONG:
             return
         self._told = tried
-        _log.warning("an order of Home Assistant (%s) is not obeyed: its code is %s", verb, tried)
+        _log.warning("an order of Home Assistant (%s) is not obeyed: %s", verb, WORDS[tried])
         if tried in _REFUSED:
             actor = Actor(ActorKind.CLIENT, CLIENT_ID)
-            detail = f"an order ({verb}), and its code was {tried}"
+            detail = f"an order ({verb}): {WORDS[tried]}"
             event = Event(EventType.ACCESS_DENIED, datetime.now(UTC), actor, _METHOD, _REFUSED[tried], detail=detail)
             self._journal.append(event)
 
@@ -216,7 +217,7 @@ def unheard(settings: Settings, trust: Trust) -> str:
     if not settings.home_assistant.commands:
         return "home_assistant.commands is false"
     if trust is not Trust.GOOD:
-        return f"the broker {WORDS[trust]}"
+        return f"the broker {broker_trust.WORDS[trust]}"
     return ""
 
 
