@@ -295,6 +295,17 @@ def outage(rounds: int, block_s: float, events: int) -> None:
     bench.run(rounds, block_s, events)
 
 
+@root.command()
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--block", "block_s", type=click.FloatRange(0.5), default=4.0, show_default=True, help="Seconds of each.")
+@click.option("--rate", type=click.IntRange(100), default=10_000, show_default=True, help="Commands a second.")
+def flood(rounds: int, block_s: float, rate: int) -> None:
+    """Flood the command topic of a running reader, and compare what its frames take with calm."""
+    from . import flood as bench  # noqa: PLC0415
+
+    bench.run(rounds, block_s, rate)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when measured; else say why in one line and return 2 for a wrong path, file or option, 3 for a model."""
     try:
