@@ -7,6 +7,7 @@ import json
 import queue
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,10 +19,15 @@ from appliance.config import AttendantSettings, DeviceSettings, DoorSettings, Li
 from appliance.contract import EventType, Reason, Role, Topic, topic
 from appliance.door.child import simulated_controller
 from appliance.drivers.mqtt import Connection, Incoming
-from appliance.drivers.scene import Scene, Visit
+from appliance.drivers.photo import decode_photo
+from appliance.drivers.scene import Renderer, Scene, Visit
 from appliance.drivers.simulated import Script, SimulatedCamera
 from appliance.drivers.simulated_door import SimulatedDoorObserver
 from appliance.people.gallery import Gallery
+from appliance.picture import portrait
+from appliance.pipeline.presentation import MIN_CONTINUITY
+from appliance.pipeline.reading import ModelStages
+from appliance.records import Frame
 from appliance.service import Hooks, Service
 from appliance.signing import new_key, read_key
 from ostiary_client import Client
@@ -37,7 +43,7 @@ if TYPE_CHECKING:
 
     from appliance.broker import PrivateBroker
     from appliance.pipeline import Step
-    from appliance.records import AuditEvent, Event, Frame, OperatingPoint
+    from appliance.records import AuditEvent, Event, FaceDetection, OperatingPoint
     from ostiary_client import Ticket
 
 PATIENCE_S = 20.0
@@ -53,6 +59,8 @@ class Door:
         self.script = Script(Scene())
         self.events: list[Event] = []
         self.embeddings: list[NDArray[np.float32]] = []
+        self.companion = False  # somebody smaller stands beside the visitor
+        self.crowd: tuple[Frame, Step] | None = None
         self._heard: queue.Queue[Event] = queue.Queue()
 
     def hear(self, sealed: AuditEvent) -> None:
@@ -60,8 +68,10 @@ class Door:
         self.events.append(sealed.event)
         self._heard.put(sealed.event)
 
-    def look(self, _frame: Frame, step: Step, _point: OperatingPoint) -> None:
-        """Keep every embedding that was read."""
+    def look(self, frame: Frame, step: Step, _point: OperatingPoint) -> None:
+        """Keep every embedding that was read, and the newest frame in which more than one face is."""
+        if len(step.faces) > 1:
+            self.crowd = (frame, step)
         if step.presentation is not None and step.presentation.latest.embedding is not None:
             self.embeddings.append(step.presentation.latest.embedding.vector)
 
@@ -82,6 +92,24 @@ class Door:
     def levels(self) -> list[int]:
         """Return every level the lock's line was driven to."""
         return [level for _, level, _ in SimulatedDoorObserver(self.installation.state / "simulated-door").history()]
+
+
+class AccompaniedCamera(SimulatedCamera):
+    """A simulated camera before which somebody else may stand beside the visitor, further away."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(door.script, door.installation.settings.camera)
+        self._door = door
+        self._companion = Renderer(640, 480).draw(Visit(face="official", for_s=60, nearness=0.45), 2.0)
+
+    def read(self) -> Frame | None:
+        """Return the next frame in time."""
+        frame = super().read()
+        if frame is None or not self._door.companion:
+            return frame
+        pixels = frame.pixels.copy()
+        pixels[146:286, 415:545] = self._companion[146:286, 255:385]
+        return replace(frame, pixels=pixels)
 
 
 @pytest.fixture
@@ -120,7 +148,7 @@ def _start(door: Door) -> Callable[[], None]:
     stop = threading.Event()
 
     def work() -> None:
-        camera = SimulatedCamera(door.script, door.installation.settings.camera)
+        camera = AccompaniedCamera(door)
         hooks = Hooks(on_event=door.hear, on_step=door.look, on_turn=lambda: _end(service, stop))
         service = Service(door.installation, camera, hooks)
         service.link.connect(5.0)
@@ -153,6 +181,60 @@ def test_approval_opens_once(door: Door) -> None:
     assert door.client.approve(ticket.ticket_id).error == "already_answered"
     door.expect(EventType.DOOR_LOCKED)
     assert door.levels() == [0, 1, 0]
+
+
+def test_nobody_but_the_visitor_is_shown(door: Door) -> None:
+    """J2: of two faces in view the attendant sees the visitor's; the other, which can be told in the frame, is gone."""
+    stages = ModelStages(Settings())
+    door.companion = True
+    door.script.play(Visit(for_s=4, pause_s=0.1, nearness=1.3))
+    ticket = door.ticket()
+    assert ticket.image is not None
+    assert door.crowd is not None
+    frame, step = door.crowd
+    visitor, companion = (read(stages, frame.pixels, face) for face in step.faces)
+    sent = decode_photo(ticket.image, "ticket")
+    shown = [read(stages, sent, face) for face in stages.detect(Frame(sent, 0.0, 0))]
+    assert max(float(one @ visitor) for one in shown) > 0.8
+    assert max(float(one @ companion) for one in shown) < MIN_CONTINUITY
+    bare = portrait(frame.pixels, step.faces[0], (), 320)  # what would have been sent without a cover
+    told = [read(stages, bare, face) for face in stages.detect(Frame(bare, 0.0, 0))]
+    assert max(float(one @ companion) for one in told) > 0.8
+
+
+def read(stages: ModelStages, pixels: NDArray[np.uint8], face: FaceDetection) -> NDArray[np.float32]:
+    """Return the template of a face in a picture."""
+    embedding = stages.embed(stages.align(Frame(pixels, 0.0, 0), face).crop)
+    assert embedding is not None
+    return embedding.vector
+
+
+def test_an_attendant_looks_twice_and_lets_in(door: Door) -> None:
+    """J8: seen again on request, spoken to, and let in: over a real broker, each step on the record, once."""
+    door.script.play(Visit(for_s=10, pause_s=0.1))
+    first = door.ticket()
+    assert (first.fields["round"], first.fields["approvals"], first.fields["to"]) == (1, 1, [])
+    asked = door.client.again(first.ticket_id)
+    assert asked.ok, asked.error
+    assert door.client.say(first.ticket_id, "please look up").ok
+    second = door.ticket()
+    assert (second.ticket_id, second.fields["round"]) == (first.ticket_id, 2)
+    assert second.image not in (None, first.image)
+    assert second.expires_at > first.expires_at
+    assert door.client.approve(first.ticket_id).ok
+    late = door.client.deny(first.ticket_id)
+    assert (late.error, late.result["by"], late.result["reason"]) == ("already_answered", "desk", "ok")
+    door.expect(EventType.DOOR_LOCKED)
+    assert door.levels() == [0, 1, 0]
+    about = [one.event_type for one in door.events if one.ticket_id == first.ticket_id]
+    assert about == [
+        EventType.APPROVAL_REQUESTED,
+        EventType.APPROVAL_AGAIN,
+        EventType.VISITOR_TOLD,
+        EventType.APPROVAL_REQUESTED,
+        EventType.APPROVAL_GRANTED,
+        EventType.ACCESS_GRANTED,
+    ]
 
 
 def test_refusal_keeps_shut(door: Door) -> None:
