@@ -14,6 +14,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,7 +38,6 @@ from tests.hall import Hall, hall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from appliance.broker import PrivateBroker
     from appliance.config import MqttSettings
@@ -288,6 +288,14 @@ def test_codes_are_random_and_read_kindly() -> None:
     assert [pairing_key(bad, "front") for bad in ("", "7K3M", CODE + "0", "U" * 12, "7K3M-Q9TX-2HV!")] == [None] * 5
     with pytest.raises(UsageError, match="12 letters"):
         join(None, "front", "guard", ME, "7K3M")  # type: ignore[arg-type]
+
+
+def test_the_document_tells_another_language_how_to_join() -> None:
+    """docs/mqtt.md: the known answer there is what the door would compare with."""
+    text = (Path(__file__).parents[1] / "docs" / "mqtt.md").read_text()
+    named = {"device_id": "front", "client_id": "guard", "public_key": public_text(ME)}
+    assert f"With the code {CODE} that is\n`{joining_proof(KEY, **named)}`" in text
+    assert json.dumps(named | {"says": "joining"}, sort_keys=True, separators=(",", ":")) in text
 
 
 def test_every_word_of_a_proof_counts() -> None:
