@@ -48,7 +48,7 @@ class FeedPace:
     look_s: float = 2.0  # whether another process has appended too
     again_s: float = 60.0  # after a refusal by the broker, and after a fault of the disk
     keep_every: int = 100  # acknowledgements after which the cursor is kept, or
-    keep_s: float = 600.0  # so long after the latest time
+    keep_s: float = 1800.0  # so long after the latest time
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,10 @@ import multiprocessing
 import os
 import random
 import signal
-import socket
 import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +26,7 @@ from appliance.door.child import simulated_controller
 from appliance.errors import BrokerError
 from appliance.service import Hooks, Service
 from tests.durability.feeding import endure
+from tests.line import Line
 
 from . import report
 from .alert import PATIENCE_S, Strangers, quantiles_ms
@@ -74,20 +73,20 @@ def _compare(rounds: int, block_s: float) -> dict[str, Any]:
 def _measured(folder: Path, rounds: int, block_s: float) -> dict[str, list[float]]:
     """Return the seconds that each frame with a face to read took, by what the broker did meanwhile."""
     took: dict[str, list[float]] = {name: [] for name in (FINE, STOPPED, STALLED, ABSENT)}
-    with private_broker(folder, "mosquitto") as broker, _Line(broker) as line:
+    with private_broker(folder, "mosquitto") as broker, Line(broker.host, broker.port) as line:
         mqtt = broker.settings.model_copy(update={"port": line.port})
         settings = Settings(liveness=LivenessSettings(commissioned="skipped"), mqtt=mqtt)
         with _reader(Installation(settings, folder, None)) as told:
             for _ in range(rounds):
                 # Absent is the last, so that the line has held for a while and is tried again soon.
                 for name in (*random.sample((FINE, STOPPED, STALLED), 3), ABSENT):
-                    line.wait_for_reader()
-                    took[name] += _block(line, name, told, block_s)
+                    _wait_for_reader(line)
+                    took[name] += _block(name, broker, line, told, block_s)
     return took
 
 
-def _block(line: _Line, name: str, told: Connection, block_s: float) -> list[float]:
-    with line.as_it_is(name):
+def _block(name: str, broker: PrivateBroker, line: Line, told: Connection, block_s: float) -> list[float]:
+    with _as_it_is(name, broker, line):
         time.sleep(_SETTLE_S)
         began_s = time.monotonic()
         time.sleep(block_s)
@@ -100,76 +99,31 @@ def _block(line: _Line, name: str, told: Connection, block_s: float) -> list[flo
     return spent_s
 
 
-class _Line:
-    """A port behind which a broker is; what comes is passed on, or left unread, or refused."""
+@contextlib.contextmanager
+def _as_it_is(name: str, broker: PrivateBroker, line: Line) -> Iterator[None]:
+    """Let the broker be so while the block runs."""
+    match name:
+        case "stopped":
+            os.kill(broker.process_id, signal.SIGSTOP)
+        case "stalled":
+            line.hold()
+        case "absent":
+            line.cut()
+    yield
+    os.kill(broker.process_id, signal.SIGCONT)
+    line.release()
+    if name == ABSENT:
+        line.mend()
 
-    def __init__(self, broker: PrivateBroker) -> None:
-        self._broker = broker
-        self._passing = threading.Event()
-        self._passing.set()
-        self._ends: list[socket.socket] = []
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._server.getsockname()[1])
 
-    def __enter__(self) -> Self:
-        self._listen()
-        return self
-
-    def __exit__(self, *fault: object) -> None:
-        self._cut()
-
-    def wait_for_reader(self) -> None:
-        """Return once the reader has been here for a moment. Raises BrokerError where it does not come."""
-        end_s = time.monotonic() + 40
-        while not self._ends:
-            if time.monotonic() > end_s:
-                raise BrokerError("the reader does not come back to its broker")
-            time.sleep(0.05)
-        time.sleep(_SETTLE_S)
-
-    @contextlib.contextmanager
-    def as_it_is(self, name: str) -> Iterator[None]:
-        """Let the broker be so while the block runs."""
-        if name == STOPPED:
-            os.kill(self._broker.process_id, signal.SIGSTOP)
-        elif name == STALLED:
-            self._passing.clear()
-        elif name == ABSENT:
-            self._cut()
-        yield
-        os.kill(self._broker.process_id, signal.SIGCONT)
-        self._passing.set()
-        if name == ABSENT:
-            self._server = socket.create_server(("127.0.0.1", self.port))
-            self._listen()
-
-    def _listen(self) -> None:
-        threading.Thread(target=self._accept, args=(self._server,), name="line", daemon=True).start()
-
-    def _cut(self) -> None:
-        for one in (self._server, *self._ends):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        self._ends.clear()
-
-    def _accept(self, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = server.accept()
-                far = socket.create_connection((self._broker.host, self._broker.port))
-                self._ends += [near, far]
-                for source, sink in ((near, far), (far, near)):
-                    source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    threading.Thread(target=self._pump, args=(source, sink), name="pump", daemon=True).start()
-
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                self._passing.wait()
-                sink.sendall(data)
-        with contextlib.suppress(OSError):
-            sink.shutdown(socket.SHUT_RDWR)
+def _wait_for_reader(line: Line) -> None:
+    """Return once the reader has been there for a moment. Raises BrokerError where it does not come."""
+    end_s = time.monotonic() + 40
+    while not line.used:
+        if time.monotonic() > end_s:
+            raise BrokerError("the reader does not come back to its broker")
+        time.sleep(0.05)
+    time.sleep(_SETTLE_S)
 
 
 @contextlib.contextmanager
