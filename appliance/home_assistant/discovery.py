@@ -95,6 +95,7 @@ def _entity(device_id: str, key: str, platform: str, said: dict[str, Any] | None
         "platform": platform,
         "unique_id": f"ostiary_{device_id}_{key}",
         "default_entity_id": f"{platform}.{slug}_{key}",
+        "object_id": f"{slug}_{key}",  # the same for Home Assistant before 2025.10; later ones do not mind it
         "qos": 1,
     } | said
 

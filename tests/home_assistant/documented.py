@@ -1,4 +1,4 @@
-"""What Home Assistant's documentation of MQTT discovery (2025.10 to 2026.2) allows, for the platforms in use here.
+"""What Home Assistant's documentation of MQTT discovery (2024.12 to 2026.2) allows, for the platforms in use here.
 
 Written from its lists of configuration variables; a key that is not listed is an error here, though Home Assistant
 would drop it in silence.
@@ -25,6 +25,7 @@ class Entity(Part):
 
     unique_id: Annotated[str, Field(pattern=r"^ostiary_")]
     default_entity_id: Annotated[str, Field(pattern=r"^[a-z_]+\.[a-z0-9_]+$")]
+    object_id: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     name: str | None
     qos: Literal[0, 1, 2] = 0
     value_template: Template | None = None

@@ -38,8 +38,9 @@ def test_every_key_is_a_documented_one(commands: bool, contact: str, device_id: 
     said = described(settings(device_id, commands=commands, contact=contact))
     topics = set(re.findall(r'_topic":"([^"]*)"', discovery(settings(device_id)).decode()))
     assert all(one.startswith(f"ostiary/{device_id}/") for one in topics)
-    ids = [one.unique_id for one in said.cmps.values() if not isinstance(one, Removed)]
-    assert len(set(ids)) == len(ids)
+    entities = [one for one in said.cmps.values() if not isinstance(one, Removed)]
+    assert len({one.unique_id for one in entities}) == len(entities)
+    assert all(one.default_entity_id == f"{one.platform}.{one.object_id}" for one in entities)
 
 
 def test_the_message_is_the_same_every_time() -> None:
