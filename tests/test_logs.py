@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -10,15 +11,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from appliance.audit import AuditLog
 from appliance.contract import EventType
+from appliance.door.link import ControllerLink
+from appliance.errors import DoorError
 from appliance.logs import Drain, write_all
+from appliance.records import Pulse
 from tests.broker import wait_for
 from tests.journald import LINES, PROGRAM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,8 +52,10 @@ def test_who_does_not_read_holds_nobody_up() -> None:
     assert drain.dropped > 8000
     got = b""
     with os.fdopen(reading, "rb") as pipe:
+        while not drain._waiting.empty():
+            got += pipe.readline()
+        drain.put(b"after\n")
         while not got.endswith(b"after\n"):
-            drain.put(b"after\n")
             got += pipe.readline()
         drain.close()
     os.close(writing)
@@ -121,24 +130,69 @@ def test_lines_go_to_standard_error_elsewhere() -> None:
     assert (done.stdout, done.stderr) == ("None\n" * 3, "ostiary: seen\n" * 3)
 
 
-def test_reader_works_on_where_nobody_reads_what_it_prints(tmp_path: Path) -> None:
-    """H12: standard output and standard error full from the start: `ostiary run` starts, watches and ends well."""
-    full = [os.pipe() for _ in range(2)]
-    for _, writing in full:
+@contextlib.contextmanager
+def full_pipes(count: int) -> Iterator[list[int]]:
+    """Give the writing ends of pipes that are full, and that nobody reads."""
+    ends = [os.pipe() for _ in range(count)]
+    for _, writing in ends:
         os.set_blocking(writing, False)
         with contextlib.suppress(BlockingIOError):
             while True:
                 os.write(writing, b"x" * 4096)
         os.set_blocking(writing, True)
+    try:
+        yield [writing for _, writing in ends]
+    finally:
+        for end in itertools.chain(*ends):
+            os.close(end)
+
+
+@contextlib.contextmanager
+def killed(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End a process that hangs, once the block has ended."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
+def test_reader_works_on_where_nobody_reads_what_it_prints(tmp_path: Path) -> None:
+    """H12: standard output and standard error full from the start: `ostiary run` starts, watches and ends well."""
     command = [sys.executable, "-m", "appliance", "run", "--source", "simulated", "--door", "simulated"]
-    with subprocess.Popen([*command, "--state", tmp_path], cwd=ROOT, stdout=full[0][1], stderr=full[1][1]) as reader:
+    with (
+        full_pipes(2) as (out, err),
+        subprocess.Popen([*command, "--state", tmp_path], cwd=ROOT, stdout=out, stderr=err) as reader,
+        killed(reader),
+    ):
         wait_for(lambda: EventType.STARTED in kinds(tmp_path), 20)
         reader.send_signal(signal.SIGTERM)
-        assert reader.wait(10) == 0
+        assert reader.wait(20) == 0
     assert kinds(tmp_path)[-1] is EventType.STOPPED
-    for ends in full:
-        for end in ends:
-            os.close(end)
+
+
+def test_controller_works_on_where_nobody_reads_what_it_says(short_folder: Path) -> None:
+    """H12: with its standard error full from the start the controller unlocks, locks again in time, and ends well."""
+    path = short_folder / "socket"
+    command = [sys.executable, "-m", "appliance", "controller", "--door", "simulated", "--socket", path]
+    link = ControllerLink(path)
+    with (
+        full_pipes(1) as (err,),
+        subprocess.Popen([*command, "--state", short_folder], cwd=ROOT, stderr=err) as controller,
+        killed(controller),
+        contextlib.closing(link),
+    ):
+        wait_for(lambda: _connects(link), 20)
+        for number in range(3):
+            link.pulse(Pulse(0.5, f"v{number}", time.monotonic() + 1))
+        wait_for(lambda: [event for event in link.beat() if event.event_type is EventType.DOOR_LOCKED])
+        controller.send_signal(signal.SIGTERM)
+        assert controller.wait(20) == 0
+
+
+def _connects(link: ControllerLink) -> bool:
+    with contextlib.suppress(DoorError):
+        link.connect(0.2)
+    return link.connected
 
 
 def kinds(state: Path) -> list[EventType]:
