@@ -98,6 +98,7 @@ class Connection:
         self._modern = settings.version == "5"
         self._client_id = client_id
         self._subscribe = [(one, 1) for one in subscribe]
+        self._needed = len(self._subscribe)  # of them; without one that was added later we can do
         self._on_message = on_message
         self._will = will
         self._backlog = backlog
@@ -121,7 +122,7 @@ class Connection:
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{client_id}", daemon=True)
 
     def hear(self, topic: str) -> None:
-        """Subscribe to this topic too; before `start`."""
+        """Subscribe to this topic too, if the broker lets us; before `start`."""
         self._subscribe.append((topic, 1))
 
     def start(self) -> None:
@@ -327,11 +328,15 @@ class Connection:
     def _on_subscribe(
         self, client: Client, _userdata: object, _mid: int, codes: list[ReasonCode], _properties: object
     ) -> None:
-        if any(code.is_failure for code in codes):
-            self._failure = f"{_REFUSED} our subscription: {codes[0]}"
+        refused = [number for number, code in enumerate(codes) if code.is_failure]
+        if refused and refused[0] < self._needed:
+            self._failure = f"{_REFUSED} our subscription: {codes[refused[0]]}"
             client.disconnect()
-        else:
-            self._ready()
+            return
+        for number in refused:
+            topic, _ = self._subscribe[number]
+            _log.warning("broker %s:%d does not let us hear %s", self._settings.host, self._settings.port, topic)
+        self._ready()
 
     def _ready(self) -> None:
         self.connects += 1
