@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import queue
+import subprocess
+import sys
 import time
+import tracemalloc
 from contextlib import closing
 from itertools import count
-from typing import TYPE_CHECKING, Any, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -14,7 +19,7 @@ from pydantic import BaseModel
 from appliance import messages, replies
 from appliance.clients import Registry
 from appliance.contract import MAX_COMMAND_BYTES, VERB_ROLES, Role, Topic, topic
-from appliance.drivers.mqtt import Connection
+from appliance.drivers.mqtt import Connection, Incoming, MqttLink
 from appliance.envelope import Command, sign
 from appliance.errors import RefusedError
 from appliance.replies import RecentReplies
@@ -26,7 +31,6 @@ from tests.hall import Hall, hall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from appliance.broker import PrivateBroker
     from tests.broker import Bystander
@@ -261,6 +265,54 @@ def test_a_flood_is_taken_in_slowly(broker: PrivateBroker) -> None:
             mouth.say("flood", b"x")
         wait_for(lambda: len(arrived) == 400)
     assert all(later - first > 0.1 for first, later in zip(arrived, arrived[80:], strict=False))
+
+
+# Says 256 MB to the topic that is named last, a piece at a time, and waits until the broker has all of it.
+_HUGE = """
+import socket, struct, sys
+
+def text(raw):
+    return struct.pack(">H", len(raw)) + raw
+
+host, port, user, password, topic = sys.argv[1:]
+fields = b"".join(text(one.encode()) for one in ("huge", user, password))
+greeting = text(b"MQTT") + b"\\x04\\xc2\\x00\\x00" + fields
+with socket.create_connection((host, int(port))) as wire:
+    wire.sendall(b"\\x10" + bytes([len(greeting)]) + greeting)
+    wire.recv(4)
+    wire.sendall(b"\\x30\\xff\\xff\\xff\\x7f" + text(topic.encode()))
+    left = 268_435_455 - 2 - len(topic)
+    while left:
+        left -= wire.send(bytes(min(left, 1 << 20)))
+    wire.sendall(b"\\xc0\\x00")
+    assert wire.recv(2) == b"\\xd0\\x00"
+"""
+
+
+@pytest.mark.parametrize(("version", "refused"), [("5", 0), ("3.1.1", 1)])
+def test_the_largest_message_there_is_takes_no_memory(
+    broker: PrivateBroker, version: Literal["5", "3.1.1"], refused: int
+) -> None:
+    """D6: of 256 MB to the command topic less than 1 MB is held, and the next message is heard on the same connection.
+
+    A broker of MQTT 5 is told to keep it from us; what another one sends is thrown away as it comes, and counted.
+    """
+    settings = broker.settings.model_copy(update={"version": version})
+    inbox: queue.Queue[Incoming] = queue.Queue()
+    place, password = topic("large", Topic.CMD, "status"), Path(settings.password_file).read_text(encoding="utf-8")
+    with MqttLink(settings, "large", inbox) as link, bystander(broker.settings, "mouth") as mouth:
+        link.check(5)
+        tracemalloc.start()
+        try:
+            words = [settings.host, str(settings.port), settings.username, password, place]
+            subprocess.run([sys.executable, "-c", _HUGE, *words], check=True, timeout=60)
+            mouth.say(place, b"next")
+            assert inbox.get(timeout=60).payload == b"next"
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert most < 1_000_000
+    assert (link.refused_commands, link.connects) == (refused, 1)
 
 
 def test_replies_are_bounded(front: Hall) -> None:
