@@ -132,6 +132,7 @@ class EventFeed:
     def start(self, wake: Callable[[], None]) -> None:
         """Begin to read; `wake` is called from the feed's thread when there is something to take."""
         self._wake = wake
+        self._bell.set()
         self._thread.start()
 
     def close(self) -> None:

@@ -7,9 +7,11 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,23 +159,34 @@ def killed(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def test_reader_works_on_where_nobody_reads_what_it_prints(tmp_path: Path) -> None:
-    """H12: standard output and standard error full from the start: `ostiary run` starts, watches and ends well."""
+    """H12: standard output and standard error full from the start: `ostiary run` starts, watches and ends well.
+
+    Meanwhile Prometheus is told how it is.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "appliance.toml").write_text(f"[metrics]\nenabled = true\nport = {port}\n")
     command = [sys.executable, "-m", "appliance", "run", "--source", "simulated", "--door", "simulated"]
+    command += ["--config", str(tmp_path / "appliance.toml")]
     with (
         full_pipes(2) as (out, err),
         subprocess.Popen([*command, "--state", tmp_path], cwd=ROOT, stdout=out, stderr=err) as reader,
         killed(reader),
     ):
         wait_for(lambda: EventType.STARTED in kinds(tmp_path), 20)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            read = answer.read().decode().splitlines()
         reader.send_signal(signal.SIGTERM)
         assert reader.wait(20) == 0
     assert kinds(tmp_path)[-1] is EventType.STOPPED
+    for line in ('ostiary_events_total{type="started"} 1.0', "ostiary_camera_ok 1.0", "ostiary_controller_ok 1.0"):
+        assert line in read
 
 
 def test_controller_works_on_where_nobody_reads_what_it_says(short_folder: Path) -> None:
     """H12: with its standard error full from the start the controller unlocks, locks again in time, and ends well."""
     path = short_folder / "socket"
-    command = [sys.executable, "-m", "appliance", "controller", "--door", "simulated", "--socket", path]
+    command = [sys.executable, "-m", "appliance", "controller", "--door", "simulated", "--socket", str(path)]
     link = ControllerLink(path)
     with (
         full_pipes(1) as (err,),
