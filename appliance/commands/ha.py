@@ -77,7 +77,7 @@ def show(installation: Installation, *, as_json: bool) -> None:
 def remove(installation: Installation) -> None:
     """Take the door out of Home Assistant, with all its entities."""
     from appliance.drivers.mqtt import Connection, Message  # noqa: PLC0415 - help must not load TLS
-    from appliance.home_assistant.desk import Announced  # noqa: PLC0415 - as above
+    from appliance.home_assistant.announced import Announced  # noqa: PLC0415 - as above
     from appliance.home_assistant.discovery import config_topic  # noqa: PLC0415 - as above
 
     settings = installation.settings

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from appliance.home_assistant.announced import Announced
 from appliance.home_assistant.code import CodeFile
 from appliance.home_assistant.discovery import config_topic
 from appliance.home_assistant.orders import Line as OrdersLine
 from appliance.home_assistant.orders import Orders
 from appliance.home_assistant.view import Line as ViewLine
 from appliance.home_assistant.view import View
-from appliance.storage import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ class HomeDesk:
             self._view.ask(ticket)
 
     def tend(self) -> None:
-        """Do what is due; call it several times a second. Raises StorageError."""
+        """Do what is due; call it several times a second. A disk that takes nothing does not stop it."""
         if self._line.connects:
             for gone in self._known_as.turn(config_topic(self._settings) if self._view is not None else ""):
                 self._line.publish_at(gone, b"", retained=True)
@@ -73,24 +73,3 @@ class HomeDesk:
             self._orders.close()
         if self._view is not None:
             self._view.close()
-
-
-class Announced:
-    """The topic under which the device was described last, in the state folder: what is retained there outlives us."""
-
-    def __init__(self, state: Path) -> None:
-        self._file = state / "home-assistant.topic"
-        self._topic: str | None = None  # None until it was read
-
-    def turn(self, topic: str) -> tuple[str, ...]:
-        """Note that the device is described there now, "" for nowhere, and return where it must be taken back.
-
-        Raises StorageError.
-        """
-        if self._topic is None:
-            self._topic = self._file.read_text(encoding="ascii") if self._file.exists() else ""
-        if self._topic == topic:
-            return ()
-        write_file(self._file, topic.encode())
-        before, self._topic = self._topic, topic
-        return (before,) if before else ()

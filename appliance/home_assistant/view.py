@@ -56,7 +56,6 @@ class View:
     """Belongs to the loop's thread. Nothing it sends is retained but the description of the device."""
 
     def __init__(self, settings: Settings, line: Line, clock: Callable[[], float]) -> None:
-        self._device_id = settings.device.id
         self._line = line
         self._clock = clock
         self._described = (config_topic(settings), discovery(settings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -214,3 +215,17 @@ def test_it_takes_itself_back(tmp_path: Path, broker: Broker) -> None:
     off.tend()
     off.tend()
     assert broker.take() == [(config_topic(renamed), b"", True)]
+
+
+def test_a_disk_that_takes_nothing_costs_a_line(
+    tmp_path: Path, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F3, F4, F6: a note that cannot be read or written stops no turn; the device is described all the same."""
+    (tmp_path / "home-assistant.topic").write_bytes(b"\xff\xfe")
+    (tmp_path / f"home-assistant.topic.{os.getpid()}.tmp").mkdir()
+    desk = HomeDesk(settings(), tmp_path, broker)
+    for _ in range(3):
+        desk.tend()
+    assert [topic for topic, _, retained in broker.take() if retained] == [config_topic(settings())]
+    assert caplog.text.count("cannot be read") == 1
+    assert caplog.text.count("cannot be written") == 1
