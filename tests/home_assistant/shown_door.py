@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from appliance.contract import EventType
     from appliance.records import AuditEvent, Event
 
-CODE, PIN, DURESS_PIN = "471193", "2580", "9713"
+# Long enough that no random id or time of day holds them by chance.
+CODE, PIN, DURESS_PIN = "471193826504", "258046913702", "971308264135"
 _SETTINGS = """
 [device]
 id = "front"
