@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _RUN = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")  # may be base64 or hexadecimal
 _DECIMALS = re.compile(rb"(?:-?\d+\.\d+(?:e-?\d+)?[\s,;]+){4}")
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"RIFF")
+_NUMBERS = {"liveness", "decision_ms", "for_s"}  # fractions that an event or a state has
 _PIECE = 3  # components of an embedding that no chance brings together
 _LONGEST = 600  # letters of a text that is meant to be read
 
@@ -28,8 +29,9 @@ def findings(
 ) -> list[str]:
     """Return what was heard under `root` that nobody should hear, one line each; [] is as it should be.
 
-    That is: a piece of one of the `vectors` in any spelling, a row of fractions, a picture outside of the ticket's,
-    a text too long to be read, and a name anywhere but in the enroller's own command and its reply.
+    That is: a piece of one of the `vectors` in any spelling, a row of fractions, a fraction that is no time and not the
+    liveness (B13), a picture outside of the ticket's, a text too long to be read, and a name anywhere but in the
+    enroller's own command and its reply.
     """
     pieces = set(_pieces(vectors))
     found = []
@@ -40,6 +42,7 @@ def findings(
         said = [
             "a piece of an embedding" if any(piece in text for text in readings for piece in pieces) else "",
             "a row of fractions" if _DECIMALS.search(payload) else "",
+            *(f"a number called {name}, perhaps a score" for name in _numbers(payload) - _NUMBERS),
             "a picture" if not picture and any(kind in text for text in readings for kind in _PICTURES) else "",
             "a long text" if not picture and any(len(text) > _LONGEST for text in _texts(payload)) else "",
             "" if picture or level.startswith(("cmd/person.", "reply/")) else _named(payload, names),
@@ -69,19 +72,27 @@ def _decoded(payload: bytes) -> Iterator[bytes]:
 
 
 def _texts(payload: bytes) -> Iterator[str]:
+    yield from (one for _, one in _values(payload) if isinstance(one, str))
+
+
+def _numbers(payload: bytes) -> set[str]:
+    """Return the names under which fractions stand."""
+    return {name for name, one in _values(payload) if isinstance(one, float)}
+
+
+def _values(payload: bytes) -> Iterator[tuple[str, Any]]:
+    """Give everything in a JSON payload, names too, with the name that it stands under."""
     try:
-        value = json.loads(payload)
+        waiting: list[tuple[str, Any]] = [("", json.loads(payload))]
     except ValueError:
         return
-    waiting: list[Any] = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, dict):
-            waiting += [*one, *one.values()]
+        name, one = waiting.pop()
+        yield name, one
+        if isinstance(one, dict):
+            waiting += [*((key, key) for key in one), *one.items()]
         elif isinstance(one, list):
-            waiting += one
+            waiting += [(name, part) for part in one]
 
 
 def _named(payload: bytes, names: Sequence[str]) -> str:

@@ -29,10 +29,12 @@ JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
         ("reply/guard", json.dumps({"result": base64.b64encode(JPEG).decode()}).encode(), "picture"),
         ("event", json.dumps({"detail": "x" * 700}).encode(), "long text"),
         ("event", b'{"detail": "Ada Lovelace came"}', "name"),
+        ("reply/guard", b'{"result": {"candidates": [{"likeness": 0.43}]}}', "likeness"),
+        ("approval/request", b'{"candidates": ["a"], "similarities": [0.43]}', "similarities"),
     ],
 )
 def test_each_leak_is_found(level: str, payload: bytes, what: str) -> None:
-    """J2: a planted embedding, picture or name is found in each spelling."""
+    """J2, B13: a planted embedding, score, picture or name is found in each spelling."""
     (found,) = findings([Incoming(f"ostiary/a/{level}", payload, retained=False)], [VECTOR], ["Ada"], "ostiary/a/")[:1]
     assert what in found
 
