@@ -21,7 +21,7 @@ from appliance.records import Event
 from appliance.signing import new_key, read_key
 from appliance.switchboard import Switchboard
 from appliance.usecases import UseCases
-from appliance.verbs import VERBS
+from appliance.verbs import VERBS, EnrolStart
 from ostiary_client import Client
 from tests.broker import QUICK, wait_for
 
@@ -94,8 +94,11 @@ class Hall:
         return 0 if link is None else link.dropped_commands
 
     def act(self, command: Command, args: Args, answer: Answer) -> None:
-        """Note what was asked for."""
+        """Note what was asked for; a guided enrolment goes on for a while."""
         self.done.append((command, args))
+        if isinstance(args, EnrolStart):
+            for number in range(3):
+                answer({"hint": "turn_left", "views": number}, done=False)
         answer(args.model_dump(mode="json"))
 
     def _run(self) -> None:

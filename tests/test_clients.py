@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import sqlite3
 import stat
@@ -11,11 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from sqlite_utils import Migrations
 
-from appliance.clients import Registry
+from appliance import clients
+from appliance.clients import CLIENTS, Registry
 from appliance.contract import Role
 from appliance.errors import RefusedError, StorageError, UsageError
 from appliance.signing import new_key, public_text, read_key, read_public_key
+from appliance.storage import Schema, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +34,11 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
     """Give an empty registry."""
     with Registry(tmp_path / "clients.db") as registry:
         yield registry
+
+
+def full_disk() -> None:
+    """Fail as a log does that takes nothing."""
+    raise StorageError("audit log: disk full")
 
 
 def advance(registry: Registry, client_id: str, nonce: int) -> bool:
@@ -93,6 +102,61 @@ def test_revocation_lasts_and_may_be_undone_with_another_key(registry: Registry)
     entry = registry.entries()[0]
     assert (entry.public_key, entry.role, entry.revoked_at, entry.nonce) == (KEY_B, Role.AUDITOR, None, 9)
     assert not advance(registry, "guard", 9)
+
+
+def test_a_revoked_key_never_comes_back(registry: Registry) -> None:
+    """D4: not under its id, not under another, not after the id got a new key, and by no program that writes."""
+    registry.add("guard", Role.OPERATOR, KEY_A)
+    registry.revoke("guard")
+    for name in ("guard", "other"):
+        with pytest.raises(RefusedError, match="the key was revoked"):
+            registry.add(name, Role.AUDITOR, KEY_A)
+    registry.add("guard", Role.OPERATOR, KEY_B)
+    with pytest.raises(RefusedError, match="the key was revoked"):
+        registry.add("other", Role.AUDITOR, KEY_A)
+    other = sqlite3.connect(registry.path, isolation_level=None)
+    changes = (
+        "UPDATE client SET public_key = ?",
+        "INSERT INTO client (client_id, public_key, role, added_at) VALUES ('x', ?, 'admin', '')",
+        "DELETE FROM revoked_key WHERE public_key = ?",
+    )
+    for change in changes:
+        with pytest.raises(sqlite3.IntegrityError):
+            other.execute(change, [KEY_A])
+    registry.revoke("guard")
+    with pytest.raises(sqlite3.IntegrityError):
+        other.execute("UPDATE client SET revoked_at = NULL")
+    other.close()
+
+
+def test_who_was_revoked_before_is_still(tmp_path: Path) -> None:
+    """D4: a registry of an earlier version keeps its nonces, and its revoked keys stay revoked."""
+    path = tmp_path / "clients.db"
+    old = Schema(CLIENTS.what, CLIENTS.application_id, 1, Migrations("ostiary.clients"))
+    old.migrations(name="0001_clients")(clients._first_clients)
+    with contextlib.closing(open_database(path, old)) as db:
+        added = [("guard", KEY_A, None, 7), ("gone", KEY_B, "2026-01-01T00:00:00+00:00", 9)]
+        for name, key, revoked_at, nonce in added:
+            db.execute(
+                "INSERT INTO client VALUES (?, ?, 'operator', '2025-01-01T00:00:00+00:00', ?, ?)",
+                [name, key, revoked_at, nonce],
+            )
+    with Registry(path) as registry:
+        assert [(one.client_id, one.nonce, one.last_used_at) for one in registry.entries()] == [
+            ("gone", 9, None),
+            ("guard", 7, None),
+        ]
+        with pytest.raises(RefusedError, match="the key was revoked"):
+            registry.add("other", Role.OPERATOR, KEY_B)
+        assert advance(registry, "guard", 8)
+
+
+def test_what_cannot_be_noted_is_not_added(registry: Registry) -> None:
+    """J8: whoever would be in no log is let in by nothing; the next attempt begins afresh."""
+    with pytest.raises(StorageError, match="disk full"):
+        registry.add("guard", Role.OPERATOR, KEY_A, full_disk)
+    assert registry.entries() == ()
+    registry.add("guard", Role.OPERATOR, KEY_A)
 
 
 def test_one_client_is_one_key(registry: Registry) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from appliance.contract import Role
 from appliance.errors import RefusedError
+from appliance.verbs import Again, Say
 from ostiary_client import Availability, Client, read_key
 from ostiary_client.feed import Feed
 from ostiary_client.heard import Event, Reply, event_of
@@ -81,6 +82,23 @@ def test_a_hole_and_a_refusal_are_told() -> None:
     log.error = "verb_not_allowed"
     with pytest.raises(RefusedError, match="verb_not_allowed"):
         next(taken(log, []))
+
+
+def test_progress_and_the_door_s_absence_are_told(broker: PrivateBroker, short_folder: Path) -> None:
+    """What the door says on the way is heard in order before its last word; a door that stops is seen to have."""
+    with hall(broker.settings, short_folder) as front:
+        boss = front.client("boss", Role.ADMIN)
+        client = boss.__enter__()
+        said: list[Mapping[str, Any]] = []
+        reply = client.send("enrol.start", {"name": "Ada", "consent_by": "Ada"}, progress=said.append)
+        assert (reply.ok, reply.done, reply.result["name"]) == (True, True, "Ada")
+        assert [one["views"] for one in said] == [0, 1, 2]
+        for reply, asked in ((client.again("t1"), Again), (client.say("t1", "one moment"), Say)):
+            assert reply.ok
+            assert asked in {type(args) for _, args in front.done}
+        wait_for(lambda: client.availability is Availability.ONLINE)
+    wait_for(lambda: client.availability is Availability.STOPPED)
+    boss.__exit__(None, None, None)
 
 
 def test_events_come_whole_from_a_real_door(broker: PrivateBroker, short_folder: Path) -> None:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner, Result
 
+from appliance.audit import AuditLog
 from appliance.cli import root
-from appliance.errors import RefusedError, UsageError
+from appliance.contract import EventType
+from appliance.errors import HardwareError, RefusedError, UsageError
+from appliance.signing import fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +44,30 @@ def test_a_client_is_made_added_listed_and_revoked(state: Path, tmp_path: Path) 
     assert ostiary(state, "revoke", "guard").exit_code == 0
     assert json.loads(ostiary(state, "list", "--json").output)[0]["revoked_at"] is not None
     assert "revoked" in ostiary(state, "list").output
+
+
+def test_who_came_and_who_went_is_written_down(state: Path, tmp_path: Path) -> None:
+    """J8: each change of who may command is one event; one that was refused is none."""
+    public = ostiary(state, "keygen", str(tmp_path / "guard.key")).output.strip()
+    for words in (["add", "guard", "--role", "operator", "--key", public], ["revoke", "guard"]):
+        for _ in range(2):
+            ostiary(state, *words)
+    with AuditLog(state / "audit.db", "ostiary", "front") as log:
+        said = [(one.event.event_type, one.event.detail) for one in log.read()]
+    assert said == [
+        (EventType.CONFIG_CHANGED, f"client guard added as operator, key {fingerprint(public)}"),
+        (EventType.CONFIG_CHANGED, "client guard revoked"),
+    ]
+    assert "never" in ostiary(state, "list").output
+
+
+def test_without_a_reader_nobody_can_be_paired(state: Path) -> None:
+    """The code would be good for nothing: exit 3, with the way that works; a silly time is a misspelling."""
+    assert isinstance(ostiary(state, "pair", "--role", "operator").exception, HardwareError)
+    assert isinstance(ostiary(state, "pair", "--role", "operator", "--for", "1h").exception, UsageError)
+    assert ostiary(state, "pair").exit_code == 2
+    join = ["join", "a/b", "--key", str(state.parent / "a.key"), "--code", "x"]
+    assert isinstance(ostiary(state, *join).exception, UsageError)
 
 
 def test_a_private_key_is_never_shown(state: Path, tmp_path: Path) -> None:
