@@ -50,7 +50,7 @@ _WARNINGS = frozenset(
 class Drain(Generic[_Item]):
     """What a thread of its own writes, one after the other; `put` never waits for it and never raises.
 
-    `write` may block and may raise OSError, which drops the item. `lost` makes the item that tells how many were
+    `write` may block, and may raise OSError or ValueError, which drops the item. `lost` makes the item that tells how many were
     dropped before it.
     """
 
@@ -88,7 +88,7 @@ class Drain(Generic[_Item]):
     def _wrote(self, item: _Item) -> bool:
         try:
             self._write(item)
-        except OSError:  # nobody reads any more, or the journal is away
+        except (OSError, ValueError):  # nobody reads any more, the journal is away, or text that has no UTF-8
             return False
         return True
 

@@ -184,6 +184,40 @@ def test_other_log_under_the_cursor_is_sent_again(log: Log, tmp_path: Path) -> N
             assert numbers(taken(feed, 10)) == list(range(1, 11))
 
 
+def test_disk_that_takes_no_cursor_costs_a_repetition(log: Log, caplog: pytest.LogCaptureFixture) -> None:
+    """D11, F3: where the cursor cannot be written the feed goes on and says so; after a restart events come twice."""
+    with log.feed():
+        log.happen(30)
+    draft = log.folder / f"feed.cursor.{os.getpid()}.tmp"
+    draft.mkdir()
+    with log.feed() as feed:
+        taken(feed, 30)
+        for _ in range(30):
+            feed.settled("")
+        log.happen(1)
+        assert numbers(taken(feed, 1)) == [31]
+    assert "feed.cursor cannot be written" in caplog.text
+    draft.rmdir()
+    with log.feed() as feed:
+        assert numbers(taken(feed, 31)) == list(range(1, 32))
+
+
+def test_entry_that_cannot_be_read_is_never_passed_over(log: Log, caplog: pytest.LogCaptureFixture) -> None:
+    """D11, F6: the feed stops before a damaged entry and says which; once it is whole again everything follows."""
+    log.happen(3)
+    (body,) = log.audit._db.execute("SELECT body FROM entry WHERE seq = 2").fetchone()
+    log.audit._db.execute("DROP TRIGGER entry_is_not_changed")
+    log.audit._db.execute("UPDATE entry SET body = 'gone' WHERE seq = 2")
+    (log.folder / "feed.cursor").write_bytes(b'{"seq":0,"hash":""}')
+    with log.feed() as feed:
+        assert numbers(taken(feed, 1)) == [1]
+        wait_for(lambda: "the event feed waits" in caplog.text)
+        assert "entry 2 is not an event" in caplog.text
+        assert feed.take() is None
+        log.audit._db.execute("UPDATE entry SET body = ? WHERE seq = 2", [body])
+        assert numbers(taken(feed, 2)) == [2, 3]
+
+
 def test_broker_that_may_not_be_told_loses_nothing(log: Log, tmp_path: Path) -> None:
     """D11: where the broker's access list refuses the feed, nothing passes for sent; once it allows it, all arrives."""
     port, program = _free_port(), find_mosquitto()
