@@ -50,8 +50,8 @@ _WARNINGS = frozenset(
 class Drain(Generic[_Item]):
     """What a thread of its own writes, one after the other; `put` never waits for it and never raises.
 
-    `write` may block, and may raise OSError or ValueError, which drops the item. `lost` makes the item that tells how many were
-    dropped before it.
+    `write` may block, and may raise OSError or ValueError, which drops the item. `lost` makes the item that tells how
+    many were dropped before it.
     """
 
     def __init__(self, name: str, write: Callable[[_Item], None], lost: Callable[[int], _Item] | None = None) -> None:
