@@ -148,8 +148,9 @@ class Client:
     def events(self, after: int, quiet_s: float | None = None) -> Iterator[Event]:
         """Give every event with a sequence number above `after`, in order, each once and none left out.
 
-        There is one such iterator at a time. Ends when the client is closed, or when nothing has come for `quiet_s` seconds. What did not arrive is asked
-        for with the verb `feed`. Raises RefusedError where the door refuses that, or its log has a hole.
+        There is one such iterator at a time. It ends when the client is closed, or when nothing has come for `quiet_s`
+        seconds. What did not arrive is asked for with the verb `feed`. Raises RefusedError where the door refuses
+        that, or its log has a hole.
         """
         return Feed(self._events, self.send, self._closed.is_set).events(after, quiet_s)
 

@@ -61,7 +61,8 @@ def join(
     if reply is None:
         raise RefusedError("the door does not answer: no pairing goes on there, or the clocks are over 5 s apart")
     if not reply.ok:
-        raise RefusedError(f"the door refuses: {reply.error}")
+        why = "this is not the code that it shows" if reply.error == "wrong_code" else reply.error
+        raise RefusedError(f"the door refuses: {why}")
     role = str(reply.result.get("role"))
     if not same(str(reply.result.get("proof")), joined_proof(shared, role=role, **named)):
         raise RefusedError("the answer is not the door's: somebody at the broker feigns it, and this key is not known")

@@ -135,7 +135,7 @@ def test_three_wrong_codes_close_the_window(front: Hall) -> None:
     settings = front.installation.settings.mqtt
     with window(front) as call:
         for number, code in enumerate(("0000-0000-0000", "7K3M-Q9TX-2HVC", "zzzzzzzzzzzz")):
-            with pytest.raises(RefusedError, match="wrong_code"):
+            with pytest.raises(RefusedError, match="not the code that it shows"):
                 join(settings, "front", f"eve-{number}", Ed25519PrivateKey.generate(), code)
         told = list(call)
         assert [one.get("left") for one in told] == [2, 1, 0, None]

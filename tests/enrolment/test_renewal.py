@@ -16,8 +16,9 @@ from appliance.enrolment.at_the_door import DoorEnrolment
 from appliance.enrolment.requests import ListOffers, TakeOffer
 from appliance.envelope import Command
 from appliance.errors import RefusedError
-from appliance.local_socket import ask
+from appliance.local_socket import Caller, ask
 from appliance.manifest import Impostors
+from appliance.pairing_desk import Pair
 from appliance.people.consents import ConsentTexts
 from appliance.people.enrolment import CLI, enrol_again
 from appliance.people.factors import set_pin
@@ -185,6 +186,11 @@ def test_who_may_enrol(stand: Stand) -> None:
     assert set(verbs.values()) == {frozenset({Role.ENROLLER, Role.ADMIN})}
 
 
+def _taken(caller: Caller, asked: Pair) -> None:
+    caller.say({"asked": asked.role.value})
+    caller.end()
+
+
 def test_commands_list_and_take_offers(stand: Stand, short_folder: Path) -> None:
     """On the device, offers are asked for on the reader's socket, and told by id alone; without a reader, exit 3."""
     come(stand, like(ADA, 0.8, 3), 0.45)
@@ -201,10 +207,10 @@ def test_commands_list_and_take_offers(stand: Stand, short_folder: Path) -> None
         renew=lambda offer_id: people.renew(offer_id, CLI, "cli"),
         invitations=idle,
         codes=lambda _step: (),
-        pair=lambda _caller, _asked: None,
+        pair=_taken,
     )
 
-    def answered(request: ListOffers | TakeOffer) -> list[dict[str, Any]]:
+    def answered(request: ListOffers | TakeOffer | Pair) -> list[dict[str, Any]]:
         """Ask, let the reader turn twice, and return what it said."""
         call = ask(short_folder / "reader.sock", request.model_dump(mode="json"), 5.0)
         assert call is not None
@@ -219,6 +225,13 @@ def test_commands_list_and_take_offers(stand: Stand, short_folder: Path) -> None
         assert answered(TakeOffer(offer_id="nothing"))[0]["error"].startswith("offer 'nothing' is not open")
         assert answered(TakeOffer(offer_id=offer.offer_id)) == [{"person_id": stand.ids["ada"], "references": 2}]
         assert answered(ListOffers()) == [{"offers": []}]
+        assert answered(Pair(role=Role.AUDITOR, for_s=60, key="0" * 64)) == [{"asked": "auditor"}]
+        call = ask(short_folder / "reader.sock", {"verb": "client.pair", "role": "king", "for_s": 60, "key": ""}, 5.0)
+        assert call is not None
+        with call:
+            door.tend()
+            door.tend()
+            assert "the request is wrong" in next(iter(call))["error"]
     result = CliRunner().invoke(root, ["enrol", "offers", "--state", str(short_folder / "state")])
     assert getattr(result.exception, "exit_code", 0) == 3
     assert "no reader runs" in str(result.exception)
