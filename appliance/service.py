@@ -324,7 +324,7 @@ class Service:
             self._upgrade.hear(event)
 
     def _note_camera(self) -> None:
-        fault = self._capture.fault()
+        fault = self._capture.fault() if self._live else ""  # one of a recording ends the run
         if bool(fault) != bool(self._camera_fault):
             self._say(EventType.CAMERA_FAULT if fault else EventType.CAMERA_RESTORED, fault)
             self._show_camera(faulty=bool(fault))

@@ -63,7 +63,10 @@ PURPOSES = {
         "day": "whether somebody has begun the day",
     },
     "audit.db": {"entry": "what happened, people by their random ids alone; never shortened: a chain would break"},
-    "clients.db": {"client": "who may send commands: id, role, public key"},
+    "clients.db": {
+        "client": "who may send commands: id, role, public key",
+        "revoked_key": "public keys that may not come back",
+    },
     "enrolment.db": {
         "invitation": "open invitations, with what they say sealed",
         "item": "keyed hashes of what was enrolled in bulk, so that it can be taken up again",
