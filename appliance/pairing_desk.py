@@ -17,6 +17,7 @@ from appliance.messages import reply
 from appliance.pairing import joined_proof, joining_proof, same
 from appliance.records import Actor, ActorKind, Event
 from appliance.signing import fingerprint, public_key_text
+from appliance.sparing import SparingLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,6 +76,7 @@ class PairingDesk:
         self._tell = tell
         self._clock = clock
         self._window: _Window | None = None
+        self._log = SparingLog(_log)
 
     def begin(self, caller: Caller, asked: Pair) -> None:
         """Open the window, and tell the caller of all that happens at it.
@@ -99,6 +101,9 @@ class PairingDesk:
     def hear(self, incoming: Incoming) -> None:
         """Take a message on `cmd/join`. Raises StorageError where a client could not be written down; it is not in."""
         self.tend()
+        if self._window is None:
+            self._log.warning("somebody would join, and no pairing is going on")
+            return
         joining = open_joining(
             incoming.payload,
             topic=incoming.topic,
@@ -106,11 +111,10 @@ class PairingDesk:
             retained=incoming.retained,
             now=time.time(),
         )
-        if self._window is None or not isinstance(joining, Joining):
-            why = "no pairing is going on" if isinstance(joining, Joining) else joining.why
-            _log.warning("somebody who would join was refused: %s", why)
-            return
-        self._judge(self._window, joining)
+        if isinstance(joining, Joining):
+            self._judge(self._window, joining)
+        else:
+            self._log.warning(f"somebody who would join was refused: {joining.why}")
 
     def _judge(self, window: _Window, joining: Joining) -> None:
         named = {

@@ -20,6 +20,7 @@ from appliance.feed import EventFeed, as_bytes
 from appliance.messages import reply
 from appliance.pairing_desk import PairingDesk
 from appliance.replies import RecentReplies
+from appliance.sparing import SparingLog
 from appliance.ticket import result_message, ticket_message
 from appliance.vitals import BrokerVitals
 
@@ -38,7 +39,6 @@ _log = logging.getLogger(__name__)
 WAITING = 256  # commands; what comes on top of that is dropped by the link, and counted
 # Seconds after which a message serves nobody: it is not sent late. A ticket's are its own.
 _WITHIN_S = {Topic.EVENT: 10.0, Topic.HA_EVENT: 10.0, Topic.APPROVAL_RESULT: 60.0, Topic.REPLY: 60.0}
-_SAY_S = 1.0
 PER_TURN = 8  # commands carried out between two frames: a flood waits, the door does not
 
 
@@ -67,7 +67,7 @@ class Switchboard:
         self._device_id = settings.device.id
         self._clients = Registry(installation.clients_file)
         self._replies = RecentReplies()
-        self._quiet_until_s, self._unsaid = 0.0, 0  # of refusals in the log
+        self._log = SparingLog(_log)
         self._pairing: PairingDesk | None = None
         self._inbox = Inbox(WAITING, ring)
         self._mqtt, self._feed = None, None
@@ -223,15 +223,7 @@ class Switchboard:
         again = self._replies.find(refusal.client_id, incoming.payload) if refusal.why is Fault.REPLAYED else None
         if again is None:
             self._refused[refusal.why.value] += 1
-            self._note(incoming.topic, refusal)
+            self._log.warning(f"a command on {incoming.topic} was refused: {refusal.why}")
         if refusal.authentic and again != b"":
             payload = again or reply(refusal.request_id, refusal.why.value).json_bytes()
             self.publish(Topic.REPLY, payload, leaf=refusal.client_id)
-
-    def _note(self, place: str, refusal: Refusal) -> None:
-        """Log a refusal, one a second at most: a flood is no reason to fill the disk."""
-        self._unsaid += 1
-        if (now_s := time.monotonic()) >= self._quiet_until_s:
-            more = f", and {self._unsaid - 1} before it" if self._unsaid > 1 else ""
-            _log.warning("a command on %s was refused: %s%s", place, refusal.why, more)
-            self._quiet_until_s, self._unsaid = now_s + _SAY_S, 0
