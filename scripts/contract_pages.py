@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from appliance.verbs import Args
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 ASYNCAPI = DOCS / "asyncapi.json"
 SCHEMA = DOCS / "contract.schema.json"
@@ -56,7 +58,7 @@ PAYLOADS: dict[Topic, tuple[type[BaseModel], ...] | dict[str, Any]] = {
     Topic.HA_IMAGE: _JPEG,
     Topic.HA_ACCESS: (HomeAccess,),
 }
-COMMANDS = {**VERBS, JOIN: Join}
+COMMANDS: dict[str, type[Args]] = {**VERBS, JOIN: Join}
 _LEAF = {Topic.ALARM: "alarm", Topic.REPLY: "client_id"}  # the level below
 
 
