@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import random
 import socket
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +22,6 @@ from tests.broker import QUICK, bystander, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from appliance.broker import PrivateBroker
 
@@ -216,3 +218,17 @@ def test_garbage_from_a_broker_ends_the_connection_only() -> None:
     server.shutdown(socket.SHUT_RDWR)
     server.close()
     thread.join(5)
+
+
+def test_a_message_does_not_wait_for_the_one_before(broker: PrivateBroker, link: MqttLink) -> None:
+    """An alert follows its picture at once: with Nagle's wait for the acknowledgement it came 40 ms later."""
+    assert link.connected
+    undelayed: list[int] = []
+    for entry in Path("/proc/self/fd").iterdir():
+        if not entry.is_socket():
+            continue
+        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as held:
+            if held.getpeername()[1:2] == (broker.port,):
+                undelayed.append(held.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    assert undelayed
+    assert all(undelayed)
