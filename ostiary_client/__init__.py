@@ -7,10 +7,11 @@ from appliance.config import MqttSettings
 from appliance.drivers.mqtt_connection import Pace
 from appliance.signing import new_key, public_text, read_key
 from ostiary_client.client import Client
-from ostiary_client.heard import Availability, Event, Outcome, Reply, Ticket
+from ostiary_client.heard import UNANSWERED, Availability, Event, Outcome, Reply, Ticket
 from ostiary_client.joining import join
 
 __all__ = [
+    "UNANSWERED",
     "Availability",
     "Client",
     "Event",

@@ -41,6 +41,7 @@ _MAX_MESSAGE_BYTES = 1024 * 1024
 _KEPT = 16  # pictures and outcomes that may still be asked for
 _WAITING = 1024  # events and replies that nobody has taken yet; what is lost of the feed is asked for again
 _NO_REPLY = Reply(ok=False, error="no_reply", result={})
+_BROKER_REFUSES = Reply(ok=False, error="broker_refuses", result={})
 
 
 class Client:
@@ -163,7 +164,7 @@ class Client:
     ) -> Reply:
         """Send a signed command and return the door's last word on it.
 
-        Error `no_reply` after `timeout_s` seconds of silence. What the door says meanwhile goes to `progress`.
+        What it says on the way goes to `progress`. After `timeout_s` seconds of silence the error is one of `UNANSWERED`.
         Raises ValueError for args that no door takes.
         """
         request_id, box = uuid.uuid4().hex, queue.Queue[Reply](_WAITING)
@@ -176,7 +177,8 @@ class Client:
                 if progress is not None:
                     progress(reply.result)
         except queue.Empty:
-            return _NO_REPLY
+            # Only MQTT 5 tells that it was the broker's doing.
+            return _BROKER_REFUSES if self._connection.refused(place) else _NO_REPLY
         finally:
             with self._lock:
                 del self._replies[request_id]

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from appliance.contract import Reason, is_identifier
@@ -58,12 +59,21 @@ class Outcome:
     by: str  # client id; "" for nobody
 
 
+# What else than the door's own words an error can be, and what it means.
+UNANSWERED: Mapping[str, str] = MappingProxyType(
+    {
+        "no_reply": "the door did not answer: it is away, or does not know this client with this key",
+        "broker_refuses": "the broker does not let this client say that; ostiary broker setup gives it its rights",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What the door says to a command."""
 
     ok: bool
-    error: str  # "" when ok; "no_reply" when the door did not answer in time
+    error: str  # "" when ok; one of `UNANSWERED` when the door did not answer in time
     result: Mapping[str, Any]
     done: bool = True  # False for progress: another reply follows
 

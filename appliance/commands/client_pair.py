@@ -56,6 +56,7 @@ def _told(message: dict[str, Any]) -> bool:
         return False
     joined = message["joined"]
     click.echo(f"{joined['client_id']} may now act as {joined['role']}; its key is {joined['fingerprint']}")
+    click.echo("where the broker has an access list: ostiary broker setup gives it its rights there")
     return True
 
 

@@ -14,7 +14,7 @@ from appliance.contract import VERB_ROLES, is_identifier
 from appliance.errors import RefusedError, UsageError
 from appliance.signing import read_key
 from appliance.verbs import VERBS, Consented, EnrolPhoto
-from ostiary_client import Client
+from ostiary_client import UNANSWERED, Client
 from ostiary_client.photos import photo_parts
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def send(
         for args in orders:
             reply = client.send(verb, args, max(wait_s, PHOTO_S) if photos else wait_s, progress=_tell)
             if not reply.ok:
-                raise RefusedError(f"the door refuses {verb}: {reply.error}")
+                why = UNANSWERED.get(reply.error, f"the door refuses it: {reply.error}")
+                raise RefusedError(f"{verb}: {why}")
             _tell(reply.result)
 
 

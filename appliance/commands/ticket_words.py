@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from appliance.contract import Reason
 from appliance.plain_text import cleaned
+from ostiary_client import UNANSWERED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ _REASONS = {
     Reason.SECOND_FACTOR_REQUIRED: "the face alone is not enough here",
 }
 _REFUSALS = {
-    "no_reply": "the door did not answer: it is away, or does not know this client with this key",
+    **UNANSWERED,
     "ticket_expired": "too late, the time had run out",
     "unknown_ticket": "the door does not know this ticket",
     "visitor_gone": "the visitor has left",

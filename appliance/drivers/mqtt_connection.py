@@ -48,6 +48,7 @@ _BEHIND = 8  # of them from the backlog, so that a ticket always finds room
 _OVERHEAD_BYTES = 64  # of a packet, besides topic and payload
 _TURN_S = 0.5
 _REFUSED = "refuses"
+_REMEMBERED = 64  # topics that the broker refused us
 _LINGER_S = 1.0  # a clean stop waits this long for the last acknowledgements
 # 500 messages a second are taken, a flood waits at the broker: 10,000 a second, read as they came, made a frame take
 # two to four times as long, because this thread and the loop share one interpreter (D13).
@@ -113,6 +114,7 @@ class Connection:
         self._waiting: dict[int, Message] = {}  # sent and not acknowledged, by message id
         self._connected = threading.Event()
         self._stopping = threading.Event()
+        self._refused: dict[str, str] = {}  # why, by topic
         self._failure = ""
         self._too_large = 0
         self.connects = 0
@@ -154,6 +156,10 @@ class Connection:
     def expired(self) -> int:
         """Messages not sent because nobody would have been served by them any more."""
         return self._outbox.expired
+
+    def refused(self, topic: str) -> str:
+        """Return why the broker took nothing of ours on this topic; "" where it did, or cannot say so (3.1.1)."""
+        return self._refused.get(topic, "")
 
     def check(self, timeout_s: float) -> None:
         """Return once connected.
@@ -347,7 +353,11 @@ class Connection:
         _log.info("connected to broker %s:%d", self._settings.host, self._settings.port)
 
     def _on_publish(self, _client: Client, _userdata: object, mid: int, code: ReasonCode, _properties: object) -> None:
-        self._waiting.pop(mid, None)
+        message = self._waiting.pop(mid, None)
+        if message is not None and code.is_failure:
+            self._refused[message.topic] = str(code)
+            if len(self._refused) > _REMEMBERED:
+                del self._refused[next(iter(self._refused))]
         if self._backlog is None or mid not in self._behind:
             return
         self._behind[mid] = str(code) if code.is_failure else ""

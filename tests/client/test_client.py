@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.attendant import Approved, Denied, NotTaken, Refused
+from appliance.broker import private_broker
 from appliance.clients import Registry
 from appliance.contract import Reason, Role, Topic, topic
 from appliance.envelope import Fault
 from appliance.errors import BrokerError
 from appliance.signing import new_key, read_key
-from ostiary_client import Client, Reply
+from ostiary_client import UNANSWERED, Client, Reply
 from tests.broker import QUICK, bystander, wait_for
 from tests.doorway import Doorway, doorway
 
@@ -140,3 +141,13 @@ def test_no_broker_is_one_clear_line(broker: PrivateBroker, tmp_path: Path) -> N
     with pytest.raises(BrokerError, match="cannot be reached"):
         client.connect(0.3)
     assert not any(thread.name == "mqtt-ostiary-client-guard" for thread in threading.enumerate())
+
+
+def test_a_broker_that_lets_nobody_say_it_is_named(tmp_path: Path) -> None:
+    """D2: where the broker's access list lacks the client's rights, that is the answer, and not the door's silence."""
+    with private_broker(tmp_path, "mosquitto", topics=topic("front", Topic.REPLY, "guard")) as strict:
+        new_key(tmp_path / "guard.key")
+        with Client(strict.settings, "front", "guard", read_key(tmp_path / "guard.key"), tickets=False) as guard:
+            reply = guard.send("status", timeout_s=0.5)
+    assert reply.error == "broker_refuses"
+    assert "broker setup" in UNANSWERED[reply.error]
