@@ -164,7 +164,7 @@ class Client:
     ) -> Reply:
         """Send a signed command and return the door's last word on it.
 
-        What it says on the way goes to `progress`. After `timeout_s` seconds of silence the error is one of `UNANSWERED`.
+        What it says on the way goes to `progress`. The error is one of `UNANSWERED` after `timeout_s` of silence.
         Raises ValueError for args that no door takes.
         """
         request_id, box = uuid.uuid4().hex, queue.Queue[Reply](_WAITING)
