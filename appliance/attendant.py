@@ -93,10 +93,18 @@ class Desk:
 
     A ticket lives `ticket_s` seconds, and as many more once the visitor is asked to show themselves again. Times are
     those of one monotonic clock; a time that is not finite, or lies before the ticket, closes it rather than keeps
-    it open. Without an answer the next of the order are rung every `escalate_s` seconds.
+    it open. Without an answer the next of the order are rung every `escalate_s` seconds. `attends` tells whether a
+    client may still answer: the voice of one who was revoked meanwhile counts no more.
     """
 
-    def __init__(self, ticket_s: float, escalate_s: float = 10.0, utc_now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self,
+        ticket_s: float,
+        escalate_s: float = 10.0,
+        utc_now: Callable[[], datetime] = _utc_now,
+        attends: Callable[[str], bool] = lambda _client_id: True,
+    ) -> None:
+        self._attends = attends
         self._ticket_s = ticket_s
         self._escalate_s = escalate_s
         self._utc_now = utc_now
@@ -169,6 +177,7 @@ class Desk:
         found = self._find(ticket_id, now_s)
         if isinstance(found, Refused):
             return found
+        found = replace(found, approved_by=tuple(filter(self._attends, found.approved_by)))
         verdict = _judged(found, by, approve=approve, present=present)
         note(verdict)
         match verdict:

@@ -86,6 +86,7 @@ class Reception:
         doubt: Callable[[Candidate], str] = lambda _best: "",
         clock: Callable[[], float] = time.monotonic,
         local_time: Callable[[], datetime | None] = lambda: None,
+        attends: Callable[[str], bool] = lambda _client_id: True,
     ) -> None:
         self._settings = settings
         self._clerk = clerk
@@ -100,6 +101,7 @@ class Reception:
             rota=Rota(settings.attendant, local_time),
             picture=picture,
             by_factor=asking.could_ask,
+            attends=attends,
             clock=clock,
         )
         asking.refer = self._referrals.refer

@@ -75,7 +75,8 @@ class _Advice:
 class Referrals:
     """The tickets of one door. Belongs to the loop's thread; `clock` is the frames' own.
 
-    `picture` makes the JPEG of a step's visitor. `by_factor` tells whether one of these people has a PIN or a pass.
+    `picture` makes the JPEG of a step's visitor. `by_factor` tells whether one of these people has a PIN or a pass,
+    `attends` whether a client may still answer.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Referrals:
         rota: Rota,
         picture: Callable[[Step], bytes],
         by_factor: Callable[[Sequence[str]], bool],
+        attends: Callable[[str], bool],
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings
@@ -100,7 +102,7 @@ class Referrals:
         self._picture = picture
         self._by_factor = by_factor
         self._clock = clock
-        self._desk = Desk(settings.attendant.ticket_s, settings.attendant.escalate_s)
+        self._desk = Desk(settings.attendant.ticket_s, settings.attendant.escalate_s, attends=attends)
         self._advice: _Advice | None = None
         self._retry_s = -math.inf
 

@@ -151,6 +151,7 @@ class Service:
             doubt=self._doubt,
             clock=self._now,
             local_time=self._access.control.local_time,
+            attends=self._switchboard.attends,
         )
         self._people = PeopleDesk(
             installation,

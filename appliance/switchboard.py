@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.broker_trust import BrokerWatch, Trust
 from appliance.clients import Registry
-from appliance.contract import JOIN, Topic, topic
+from appliance.contract import JOIN, VERB_ROLES, Topic, topic
 from appliance.drivers.mqtt import Incoming, MqttLink
 from appliance.envelope import Fault, Refusal, open_envelope
 from appliance.errors import RefusedError
 from appliance.feed import EventFeed, as_bytes
+from appliance.home_assistant import CLIENT_ID as HOME
 from appliance.messages import reply
 from appliance.pairing_desk import PairingDesk
 from appliance.replies import RecentReplies
@@ -175,6 +176,11 @@ class Switchboard:
     def tell(self, ticket: Ticket, reason: Reason, by: str) -> None:
         """Tell the attendants what became of the ticket."""
         self.publish(Topic.APPROVAL_RESULT, result_message(ticket, reason, by, datetime.now(UTC)).json_bytes())
+
+    def attends(self, client_id: str) -> bool:
+        """Tell whether this client may answer tickets as things stand. Raises StorageError."""
+        known = self._clients.find(client_id)
+        return client_id == HOME or (known is not None and known.role in VERB_ROLES["approve"])
 
     def serve(self, use_cases: UseCases) -> None:
         """Carry out what has come in, at most `PER_TURN` at a time."""

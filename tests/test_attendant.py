@@ -229,6 +229,19 @@ def test_one_no_outweighs_one_yes(desk: Desk) -> None:
     assert yes(desk, slow.ticket_id, 130.0, "visit-2", "desk") == TOO_LATE
 
 
+def test_voice_of_somebody_revoked_counts_no_more() -> None:
+    """Where two must approve, whoever was revoked after the first word is no longer one of them."""
+    known = {"desk", "guard", "boss"}
+    desk = Desk(30.0, attends=known.__contains__)
+    ticket = ask(desk, approvals=2)
+    assert isinstance(yes(desk, ticket.ticket_id, 101.0, "visit-1", "desk"), Awaiting)
+    known.remove("desk")
+    second = yes(desk, ticket.ticket_id, 102.0, "visit-1", "guard")
+    assert isinstance(second, Awaiting)
+    assert second.ticket.approved_by == ("guard",)
+    assert isinstance(yes(desk, ticket.ticket_id, 103.0, "visit-1", "boss"), Approved)
+
+
 def test_a_second_voice_for_somebody_else_opens_nothing(desk: Desk) -> None:
     """D15: also the second of two approvals needs the very visitor of the ticket."""
     ticket = ask(desk, approvals=2)
