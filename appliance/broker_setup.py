@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from appliance.backup.whole import new_file
 from appliance.certificates import alternative
 from appliance.contract import JOIN, Topic, topic
 from appliance.errors import RefusedError, StorageError, UsageError
 from appliance.pki import issued, read_authority, read_certificate
+from appliance.whole_file import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from appliance.audit import Head, as_payload, canonical
-from appliance.backup.whole import new_file
 from appliance.contract import Topic, topic
 from appliance.drivers.mqtt import Message
 from appliance.errors import RefusedError, StorageError
 from appliance.messages import FeedGap
 from appliance.verbs import AuditHead, Feed
+from appliance.whole_file import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

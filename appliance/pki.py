@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from appliance import certificates
 from appliance.backup.passphrase import key_of
-from appliance.backup.whole import new_file
 from appliance.contract import is_identifier
 from appliance.errors import RefusedError, StorageError, UsageError
 from appliance.lone import only_one
+from appliance.whole_file import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -164,23 +164,6 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Have the file hold these bytes, durable and for its owner alone; after a fault or a power cut, all or none.
-
-    Raises StorageError.
-    """
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        sync_folder(path.parent)
-    except OSError as fault:
-        raise StorageError(f"file {path} cannot be written: {fault.strerror}") from fault
-
-
 def pragma(db: Database, name: str) -> int:
     """Return a numeric pragma."""
     return int(db.execute(f"PRAGMA {name}").fetchone()[0])

@@ -16,7 +16,6 @@ from appliance import __version__
 from appliance.access.ledger import LEDGER
 from appliance.audit import AUDIT
 from appliance.backup import sealed
-from appliance.backup.whole import new_file
 from appliance.clients import CLIENTS
 from appliance.errors import HardwareError, RefusedError, StorageError
 from appliance.lone import only_one
@@ -24,6 +23,7 @@ from appliance.people.consents import ConsentTexts
 from appliance.people.migrations import GALLERY
 from appliance.signing import own_key
 from appliance.storage import Schema, named_faults, open_database
+from appliance.whole_file import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

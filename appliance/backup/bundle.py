@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from appliance.audit import canonical
 from appliance.backup import archive, locks, sealed
 from appliance.backup.passphrase import key_of
-from appliance.backup.whole import new_file
 from appliance.errors import RefusedError
 from appliance.people.device_key import KEY_BYTES
 from appliance.people.keyring import Keyring, Tombstone
 from appliance.signing import fingerprint
+from appliance.whole_file import new_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,6 @@ from appliance import manifest
 from appliance.backup import sealed
 from appliance.backup.locks import SECRET, key_of
 from appliance.backup.templates import Arrival, Arrived, Heading, leaving
-from appliance.backup.whole import new_file
 from appliance.contract import EventType
 from appliance.errors import RefusedError
 from appliance.people.enrolment import CLI
@@ -17,6 +16,7 @@ from appliance.people.groups import group_of
 from appliance.people.references import Standard
 from appliance.records import Event
 from appliance.signing import own_key
+from appliance.whole_file import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from appliance.audit import AuditLog, canonical
 from appliance.backup.archive import COMMISSIONING, DATABASES, Backup, check_database, unpack
-from appliance.backup.whole import new_file
 from appliance.errors import HardwareError, RefusedError, StorageError
 from appliance.lone import only_one
 from appliance.people.keyring import Keyring
 from appliance.people.sealing import of_name, unseal_fields
 from appliance.signing import own_key, public_text
 from appliance.storage import sync_folder
+from appliance.whole_file import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from appliance.errors import StorageError
-from appliance.storage import write_file
+from appliance.whole_file import write_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from appliance.access.pin import PinWord, hash_pin, verify
 from appliance.errors import RefusedError, StorageError
-from appliance.storage import sync_folder, write_file
+from appliance.storage import sync_folder
+from appliance.whole_file import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from appliance.audit import as_payload
-from appliance.backup.whole import new_file
 from appliance.contract import EventType
 from appliance.people.rights import facts
 from appliance.records import Event
+from appliance.whole_file import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from appliance import manifest
-from appliance.backup.whole import new_file
 from appliance.errors import RefusedError, StorageError
+from appliance.whole_file import new_file
 
 if TYPE_CHECKING:
     from pathlib import Path

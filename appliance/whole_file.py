@@ -36,3 +36,12 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Have the file hold these bytes, durable and for its owner alone; after a fault or a power cut, all or none.
+
+    Raises StorageError.
+    """
+    with new_file(path, replace=True) as file:
+        file.write(content)
