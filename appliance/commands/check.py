@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from appliance.audit import AuditLog
+from appliance.clients import Registry
 from appliance.clock import BUILT, WallClock
 from appliance.commands import check_door
 from appliance.commands.options import Installation, duration, with_installation
+from appliance.contract import VERB_ROLES
 from appliance.door.link import ControllerLink
 from appliance.drivers.camera import open_camera
 from appliance.errors import ApplianceError, CameraError, HardwareError, RefusedError
+from appliance.home_assistant import CLIENT_ID as HOME
 from appliance.people.gallery import Gallery
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ WAIT_S = 3.0
 @click.option("--click", "click_relay", is_flag=True, help="With --edge door alone: have the relay click, thrice.")
 @with_installation
 def check(installation: Installation, *, edges: tuple[str, ...], watch_s: float, click_relay: bool) -> None:
-    """Try the models, camera, gallery, audit log, controller, door, broker, clock and liveness; exit 3 where one fails.
+    """Try models, camera, gallery, audit, controller, door, broker, attendants, clock, liveness; 3 where one fails.
 
     Exit 1 where all that is amiss is that something was not allowed, such as that a face alone opens. `--edge door`
     alone says for a while what each of the door's inputs does.
@@ -108,6 +111,27 @@ def _broker(installation: Installation) -> str:
     return checked(settings).removeprefix("broker ")
 
 
+def _attendants(installation: Installation) -> str:
+    settings = installation.settings
+    if not settings.mqtt.enabled:
+        return "none (mqtt.enabled is false): whoever would be put to a human is refused"
+    with Registry(installation.clients_file) as registry:
+        entries = registry.entries()
+    may = {one.client_id for one in entries if one.revoked_at is None and one.role in VERB_ROLES["approve"]}
+    if settings.home_assistant.commands:
+        may.add(HOME)
+    rung = {name for group in (*settings.attendant.groups, *settings.attendant.quiet_groups) for name in group}
+    if rung - may:
+        names = ", ".join(sorted(rung - may))
+        raise RefusedError(f"attendant.order rings {names}, who may not answer; ostiary client list shows who may")
+    needed = 2 if settings.attendant.two_for else 1
+    if len(may) < needed:
+        raise RefusedError(
+            f"{len(may)} clients may answer tickets and {needed} are needed; ostiary client pair adds one"
+        )
+    return f"{len(may)} may answer tickets"
+
+
 def _clock(installation: Installation) -> str:
     moment = WallClock(installation.settings.access.clock)()
     if moment.at < BUILT:
@@ -135,6 +159,7 @@ EDGES: dict[str, Callable[[Installation], str]] = {
     "controller": _controller,
     "door": check_door.summary,
     "broker": _broker,
+    "attendants": _attendants,
     "clock": _clock,
     "liveness": _liveness,
 }

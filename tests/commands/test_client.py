@@ -10,9 +10,10 @@ from click.testing import CliRunner, Result
 
 from appliance.audit import AuditLog
 from appliance.cli import root
-from appliance.contract import EventType
+from appliance.clients import Registry
+from appliance.contract import EventType, Role
 from appliance.errors import HardwareError, RefusedError, UsageError
-from appliance.signing import fingerprint
+from appliance.signing import fingerprint, new_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,3 +83,21 @@ def test_refusals_have_their_exit_codes(state: Path) -> None:
     assert isinstance(ostiary(state, "revoke", "nobody").exception, RefusedError)
     assert isinstance(ostiary(state, "add", "guard", "--role", "admin", "--key", "short").exception, UsageError)
     assert ostiary(state, "add", "guard", "--role", "king", "--key", "x").exit_code == 2
+
+
+def test_check_finds_attendants_who_cannot_answer(tmp_path: Path) -> None:
+    """`ostiary check` says where nobody, too few, or somebody unknown would be rung about a visitor."""
+    config = tmp_path / "appliance.toml"
+
+    def check(attendant: str) -> str:
+        config.write_text(f"[mqtt]\nenabled = true\n[attendant]\n{attendant}\n")
+        words = ["check", "--edge", "attendants", "--config", str(config), "--state", str(tmp_path)]
+        return CliRunner().invoke(root, words).output
+
+    assert "0 clients may answer tickets and 1 are needed" in check("")
+    with Registry(tmp_path / "clients.db") as registry:
+        for name, role in (("desk", Role.OPERATOR), ("audit", Role.AUDITOR)):
+            registry.add(name, role, new_key(tmp_path / f"{name}.key"))
+    assert "1 may answer tickets" in check('order = "desk"')
+    assert "rings audit, guard, who may not answer" in check('order = "desk, audit; guard"')
+    assert "1 clients may answer tickets and 2 are needed" in check('two_for = "all"')
