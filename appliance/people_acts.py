@@ -148,6 +148,7 @@ class PeopleActs:
         answer(self.told(enrolled))
 
     def _update(self, command: Command, args: PersonUpdate, answer: Answer) -> None:
+        self._changeable(command, args.person_id)
         if args.consent == "withdrawn":
             if args.model_fields_set != {"person_id", "consent"}:
                 raise RefusedError("args.consent of person.update stands alone; a withdrawal is not mixed with changes")
@@ -167,7 +168,6 @@ class PeopleActs:
             text = getattr(args, name)
             if text is not None:
                 told[name] = _instant(name, text) if text else None
-        self._known(args.person_id)
         revise(
             self._gallery,
             self._journal,
@@ -185,8 +185,15 @@ class PeopleActs:
             raise RefusedError(f"nobody is enrolled under the id {person_id}; person.list tells the ids")
         return known
 
+    def _changeable(self, command: Command, person_id: str) -> Person:
+        """Return whom an id names. Raises RefusedError for nobody, and for who is kept out: that is an admin's to end."""
+        known = self._known(person_id)
+        if known.status != Status.DENY_LISTED or command.role is Role.ADMIN:
+            return known
+        raise RefusedError(f"person {person_id} is deny-listed; only an admin may change that, or erase them")
+
     def _remove(self, command: Command, args: PersonRemove, answer: Answer) -> None:
-        known = self._known(args.person_id)
+        known = self._changeable(command, args.person_id)
         receipt = remove(self._gallery, self._journal, known.person_id, actor=by(command), method=_METHOD)
         answer({"person_id": receipt.person_id, "references": receipt.references, "receipt": receipt.receipt_hash})
 

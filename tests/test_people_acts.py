@@ -6,10 +6,12 @@ import base64
 import contextlib
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from appliance.access.subject import Status
 from appliance.audit import AuditLog
 from appliance.commands.options import Installation
 from appliance.config import CameraSettings, LivenessSettings, Settings
@@ -271,6 +273,23 @@ def test_a_withdrawn_consent_erases_the_face(desk: Desk) -> None:
     assert "stands alone" in desk.error("person.update", person_id=ada, consent="withdrawn", name="Bea")
     person = desk.result("person.update", person_id=ada, consent="withdrawn")["person"]
     assert (person["references"], person["consent"]) == (0, "withdrawn")
+
+
+def test_who_is_deny_listed_stays_so_but_for_an_admin(desk: Desk) -> None:
+    """C14: an enroller can neither let somebody back in who was deny-listed, nor erase them to enrol them anew."""
+    ada = desk.photo().told[0][0]["person_id"]
+    with Gallery(desk.installation.gallery_file) as gallery:
+        subject = gallery.subject(ada)
+        assert subject is not None
+        gallery.set_access(replace(subject, status=Status.DENY_LISTED))
+    for why in (
+        desk.error("person.update", person_id=ada, status="active"),
+        desk.error("person.update", person_id=ada, consent="withdrawn"),
+        desk.error("person.remove", person_id=ada),
+    ):
+        assert why == f"person {ada} is deny-listed; only an admin may change that, or erase them"
+    desk.role = Role.ADMIN
+    assert desk.result("person.update", person_id=ada, status="active")["person"]["status"] == "active"
 
 
 def test_erased_by_command_is_erased(desk: Desk) -> None:
