@@ -186,7 +186,7 @@ class PeopleActs:
         return known
 
     def _changeable(self, command: Command, person_id: str) -> Person:
-        """Return whom an id names. Raises RefusedError for nobody, and for who is kept out: that is an admin's to end."""
+        """Return whom an id names. Raises RefusedError for nobody, and, but to admins, for who is deny-listed."""
         known = self._known(person_id)
         if known.status != Status.DENY_LISTED or command.role is Role.ADMIN:
             return known
