@@ -13,6 +13,7 @@ from appliance.errors import ApplianceError
 # Imported when first asked for: the controller must start without loading a camera or a model.
 COMMANDS = {
     "run": "appliance.commands.run:run",
+    "web": "appliance.commands.web:web",
     "controller": "appliance.commands.controller:controller",
     "door": "appliance.commands.door:door",
     "check": "appliance.commands.check:check",

@@ -30,6 +30,7 @@ class Section(BaseModel):
 
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+LOOPBACK = ("127.0.0.1", "localhost", "::1")  # where nobody but this machine is served
 _ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 ModelId = Annotated[str, Field(pattern=rf"^{_ID}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -261,6 +262,26 @@ class LogsSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class WebSettings(Section):
+    """The local web pages, the kiosk and the HTTP interfaces, which `ostiary web` serves: docs/web.md."""
+
+    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8480
+    names: str = ""  # by which browsers may call it besides, separated by commas: `door.example.org`
+    cert_file: str = ""  # TLS, without which nobody but this machine is served
+    key_file: str = ""  # of that certificate
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """Every name by which a browser may call it, in lower case and without a port."""
+        return frozenset({"localhost", "127.0.0.1", "[::1]", self.host.lower(), *map(str.lower, _words(self.names))})
+
+    @property
+    def tls(self) -> bool:
+        """Whether it speaks TLS."""
+        return bool(self.cert_file)
+
+
 class HomeAssistantSettings(Section):
     """What Home Assistant is shown and may do, over the same broker: docs/home-assistant.md."""
 
@@ -288,6 +309,7 @@ class Settings(Section):
     mqtt: MqttSettings = MqttSettings()
     metrics: MetricsSettings = MetricsSettings()
     logs: LogsSettings = LogsSettings()
+    web: WebSettings = WebSettings()
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
 
     @model_validator(mode="after")
@@ -307,6 +329,17 @@ class Settings(Section):
     def _demand_broker(self) -> Self:
         if self.home_assistant.enabled and not self.mqtt.enabled:
             msg = "home_assistant.enabled is true and mqtt.enabled is false; it is reached over the broker alone"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _demand_tls(self) -> Self:
+        web = self.web
+        if bool(web.cert_file) != bool(web.key_file):
+            msg = "web.cert_file and web.key_file go together; one of them is empty"
+            raise ValueError(msg)
+        if not web.tls and web.host not in LOOPBACK:
+            msg = f"web.host is {web.host!r} and web.cert_file is empty; without TLS it must be {' or '.join(LOOPBACK)}"
             raise ValueError(msg)
         return self
 

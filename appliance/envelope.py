@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from appliance.contract import JOIN, MAX_COMMAND_BYTES, VERB_ROLES, Role, Topic, is_identifier
 from appliance.contract import topic as topic_of
 from appliance.errors import UsageError
+from appliance.records import ActorKind
 from appliance.signing import read_public_key
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class Command:
     verb: str
     args: Mapping[str, Any]
     request_id: str
+    method: str = "mqtt"  # the way it came, as the audit log names it
+    actor: ActorKind = ActorKind.CLIENT  # what `client_id` is the id of
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-MAX_CALLERS = 4
-MAX_BYTES = 32 * 1024
+MAX_CALLERS = 12
+MAX_BYTES = 128 * 1024
 _ONLY_OWNER = 0o177  # umask that leaves mode 0600
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid (unix(7), SO_PEERCRED)
 
@@ -122,6 +122,11 @@ class Call:
 
     def __exit__(self, *fault: object) -> None:
         self._wire.close()
+
+    def hang_up(self) -> None:
+        """End the call from another thread than the one that listens."""
+        with contextlib.suppress(OSError):  # it is over already
+            self._wire.shutdown(socket.SHUT_RDWR)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Give what is said until the reader hangs up. Raises HardwareError where it is silent for too long."""

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from appliance.usecases import Acts, Answer
     from appliance.verbs import Consented
 
-_METHOD = "mqtt"
-
 
 class PeopleActs:
     """Belongs to the loop's thread. `point` is the door's present operating point."""
@@ -87,7 +85,7 @@ class PeopleActs:
             _particulars(args),
             accept_alike=standard.accept_alike,
             actor=by(command),
-            method=_METHOD,
+            method=command.method,
         )
 
     def check(self, command: Command, args: Consented) -> None:
@@ -109,7 +107,7 @@ class PeopleActs:
             standard=self._standard_for(command, args),
             particulars=_particulars(args),
             actor=by(command),
-            method=_METHOD,
+            method=command.method,
         )
         answer(self.told(enrolled))
 
@@ -129,7 +127,7 @@ class PeopleActs:
         return {"person_id": offer.person_id, "references": count}
 
     def _renew(self, command: Command, args: PersonRenew, answer: Answer) -> None:
-        answer(self.renew(args.offer_id, by(command), _METHOD))
+        answer(self.renew(args.offer_id, by(command), command.method))
 
     def _add(self, command: Command, args: PersonAdd, answer: Answer) -> None:
         """Enrol the visitor of an approved ticket, with their consent."""
@@ -142,7 +140,7 @@ class PeopleActs:
             consent=consent,
             standard=standard,
             actor=by(command),
-            method=_METHOD,
+            method=command.method,
         )
         self._reception.taken(args.ticket_id)
         answer(self.told(enrolled))
@@ -152,7 +150,7 @@ class PeopleActs:
         if args.consent == "withdrawn":
             if args.model_fields_set != {"person_id", "consent"}:
                 raise RefusedError("args.consent of person.update stands alone; a withdrawal is not mixed with changes")
-            withdraw(self._gallery, self._journal, args.person_id, actor=by(command), method=_METHOD)
+            withdraw(self._gallery, self._journal, args.person_id, actor=by(command), method=command.method)
         else:
             self._revise(command, args)
         answer({"person": _listed(self._known(args.person_id))})
@@ -175,7 +173,7 @@ class PeopleActs:
             change,
             lambda subject: replace(subject, **told),
             actor=by(command),
-            method=_METHOD,
+            method=command.method,
         )
 
     def _known(self, person_id: str) -> Person:
@@ -194,7 +192,7 @@ class PeopleActs:
 
     def _remove(self, command: Command, args: PersonRemove, answer: Answer) -> None:
         known = self._changeable(command, args.person_id)
-        receipt = remove(self._gallery, self._journal, known.person_id, actor=by(command), method=_METHOD)
+        receipt = remove(self._gallery, self._journal, known.person_id, actor=by(command), method=command.method)
         answer({"person_id": receipt.person_id, "references": receipt.references, "receipt": receipt.receipt_hash})
 
     def _list(self, _command: Command, args: PersonList, answer: Answer) -> None:

@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from appliance.commands.options import Installation
+    from appliance.enrolment.at_the_door import Others
     from appliance.enrolment.invitations import InvitationDesk
     from appliance.enrolment.photo_desk import PhotoDesk
     from appliance.journal import Journal
-    from appliance.local_socket import Caller
-    from appliance.pairing_desk import Pair
     from appliance.people.gallery import Gallery
     from appliance.pipeline import Step
     from appliance.pipeline.policy import Rules
@@ -48,7 +47,7 @@ class PeopleDesk:
         rules: Rules,
         photos: PhotoDesk,
         invitations: InvitationDesk,
-        pair: Callable[[Caller, Pair], None],
+        others: Others,
         codes: Callable[[Step], tuple[str, ...]],
         portrait: Callable[[Step], bytes],
         point: Callable[[], OperatingPoint],
@@ -77,7 +76,7 @@ class PeopleDesk:
             renew=lambda offer_id: people.renew(offer_id, CLI, "cli"),
             invitations=invitations,
             codes=codes,
-            pair=pair,
+            others=others,
         )
         self._photos = photos
         self.acts: Acts = {**people.acts(), **enrol_acts(people, self.at_the_door, photos)}

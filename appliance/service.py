@@ -36,11 +36,13 @@ from appliance.drivers.photo import encode_jpeg
 from appliance.drivers.photo_child import decode_apart
 from appliance.drivers.qr import read_codes
 from appliance.enrolment.photo_desk import PhotoDesk
+from appliance.enrolment.requests import Do
 from appliance.errors import ApplianceError, DoorError, StorageError
 from appliance.feed import feed_acts
 from appliance.home_assistant.desk import HomeDesk
 from appliance.journal import Journal
 from appliance.operating import DoorVerbs
+from appliance.pairing_desk import Pair
 from appliance.people.calibration import door_point, own_tail
 from appliance.people.gallery import Gallery
 from appliance.people_desk import PeopleDesk
@@ -59,6 +61,8 @@ from appliance.switchboard import Switchboard
 from appliance.upgrade.door import lazy_upgrade
 from appliance.usecases import UseCases, door_acts, record_acts, ticket_acts
 from appliance.vitals import Vitals
+from appliance.web.accounts import Accounts
+from appliance.web.asked import carry_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
     from appliance.access.verdict import Judged
     from appliance.commands.options import Installation
     from appliance.drivers.camera import Camera
+    from appliance.local_socket import Caller
     from appliance.pipeline import Step
     from appliance.records import AuditEvent, Candidate, Frame, GallerySnapshot, OperatingPoint
     from appliance.upgrade.lazy import LazyUpgrade
@@ -120,6 +125,7 @@ class Service:
                 AttendedPipeline(Pipeline(FollowingStages(self._stages), self._presentations, rules, beside))
             )
             audit = opening.enter_context(AuditLog(installation.audit_file, device.id, device.door))
+            self._accounts = opening.enter_context(Accounts(installation.web_file))
             self._switchboard = opening.enter_context(contextlib.closing(Switchboard(installation, self._wake)))
             self._snapshot: GallerySnapshot = self._present_gallery()
             self._own = own_tail(self.gallery, self._snapshot.model_id)
@@ -151,7 +157,7 @@ class Service:
             doubt=self._doubt,
             clock=self._now,
             local_time=self._access.control.local_time,
-            attends=self._switchboard.attends,
+            attends=lambda voice: self._switchboard.attends(voice) or self._accounts.attends(voice),
         )
         self._people = PeopleDesk(
             installation,
@@ -162,7 +168,7 @@ class Service:
             rules=rules,
             photos=PhotoDesk(partial(open_face_reader, self.settings, installation.models_folder), decode_apart),
             invitations=self._access.invitations,
-            pair=self._switchboard.pairing(self.journal).begin,
+            others={Pair: self._switchboard.pairing(self.journal).begin, Do: self._do},
             codes=_codes,
             portrait=lambda step: encode_jpeg(kept_of(step)),
             point=self._point,
@@ -251,6 +257,9 @@ class Service:
 
     def _serve(self) -> None:
         self._switchboard.serve(self._use_cases)
+
+    def _do(self, caller: Caller, asked: Do) -> None:
+        carry_out(self._use_cases, caller, asked)
 
     def _see(self, step: Step, frame: Frame) -> None:
         if self._people.see(step, frame.captured_at_s):

@@ -1,4 +1,4 @@
-"""Use-cases: what a verified command does, whether it came over MQTT or, later, from the web."""
+"""Use-cases: what a verified command does, whether it came over MQTT or from the web."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from appliance import __version__
 from appliance.doorway import in_words
 from appliance.errors import DoorError, RefusedError, StorageError
 from appliance.messages import TicketEnded
-from appliance.records import Actor, ActorKind
+from appliance.records import Actor
 from appliance.ticket import ticket_state
 from appliance.verbs import (
     Again,
@@ -79,7 +79,7 @@ class UseCases:
 
 def by(command: Command) -> Actor:
     """Return who stands behind a command."""
-    return Actor(ActorKind.CLIENT, command.client_id)
+    return Actor(command.actor, command.client_id)
 
 
 def ticket_acts(reception: Reception) -> Acts:

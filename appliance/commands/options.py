@@ -101,6 +101,11 @@ class Installation:
         return self.state / "reader.sock"
 
     @property
+    def web_file(self) -> Path:
+        """The database of those who may use the web pages and the HTTP interfaces."""
+        return self.state / "web.db"
+
+    @property
     def clients_file(self) -> Path:
         """The database of those who may send commands."""
         return self.state / "clients.db"

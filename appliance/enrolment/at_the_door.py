@@ -11,10 +11,9 @@ from appliance.enrolment.invitations import Invitation
 from appliance.enrolment.requests import ListOffers, Start, TakeOffer, message_of, read_request
 from appliance.errors import ApplianceError, RefusedError
 from appliance.local_socket import LocalSocket
-from appliance.pairing_desk import Pair
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from appliance.enrolment.desk import GuidedDesk, Newcomer, Told
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from appliance.reception import Reception
     from appliance.records import OperatingPoint
 
+    Others = Mapping[type[Request], Callable[[Caller, Any], None]]
 
 _log = logging.getLogger(__name__)
 
@@ -47,13 +47,14 @@ class DoorEnrolment:
         renew: Callable[[str], dict[str, Any]],
         invitations: InvitationDesk,
         codes: Callable[[Step], tuple[str, ...]],
-        pair: Callable[[Caller, Pair], None],
+        others: Others,
     ) -> None:
         """Take what it works with.
 
-        `codes` reads what QR codes in view say, `renew` takes an offer of the reception, `pair` lets a client join.
+        `codes` reads what QR codes in view say, `renew` takes an offer of the reception, `others` do what is asked for
+        on the same socket and has nothing to do with enrolment.
         """
-        self._pair = pair
+        self._others = others
         self._renew = renew
         self._desk = desk
         self._invitations = invitations
@@ -134,8 +135,8 @@ class DoorEnrolment:
             case TakeOffer(offer_id=offer_id):
                 caller.say(self._renew(offer_id))
                 caller.end()
-            case Pair():
-                self._pair(caller, request)
+            case _:
+                self._others[type(request)](caller, request)
 
     def _begin(self, invitation: Invitation) -> None:
         def hear(told: Told) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from appliance.contract import Role  # noqa: TC001 - pydantic reads it
 from appliance.enrolment.desk import Newcomer
 from appliance.errors import RefusedError
 from appliance.pairing_desk import Pair
@@ -14,11 +15,15 @@ from appliance.people.person import Consent
 from appliance.people.references import look_alike
 
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from typing import Self
 
     from appliance.enrolment.desk import Told
     from appliance.manifest import Impostors
     from appliance.records import OperatingPoint
+
+
+# An account of the web pages, or a key of the HTTP interfaces; no client that signs can be called so.
+VOICE = r"^(web|key):[a-z0-9][a-z0-9._-]{0,62}$"
 
 
 class _Request(BaseModel):
@@ -99,7 +104,18 @@ class TakeOffer(_Request):
     offer_id: Annotated[str, Field(max_length=63)]
 
 
-Request = Start | ListOffers | TakeOffer | Pair
+class Do(_Request):
+    """Carry out a verb of the contract for somebody whom the web has made sure of."""
+
+    verb: Literal["do"] = "do"
+    by: Annotated[str, Field(pattern=VOICE)]
+    role: Role
+    method: Literal["web", "api"]
+    command: Annotated[str, Field(max_length=63)]
+    args: dict[str, Any] = {}
+
+
+Request = Start | ListOffers | TakeOffer | Pair | Do
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="verb")])
 
 

@@ -207,7 +207,7 @@ def test_commands_list_and_take_offers(stand: Stand, short_folder: Path) -> None
         renew=lambda offer_id: people.renew(offer_id, CLI, "cli"),
         invitations=idle,
         codes=lambda _step: (),
-        pair=_taken,
+        others={Pair: _taken},
     )
 
     def answered(request: ListOffers | TakeOffer | Pair) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Pages for those who run the door, one file for those that belong together."""

@@ -1,0 +1,66 @@
+"""The application: gate, guard, pages and interfaces, put together."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from appliance.errors import ApplianceError
+from appliance.web import home
+from appliance.web.gate import Gate
+from appliance.web.guard import NobodyError, asked_by, guard
+from appliance.web.pages import page, see_other
+from appliance.web.problems import status_of
+from appliance.web.rooms import opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from appliance.commands.options import Installation
+
+# One router a page or a few that belong together. Interfaces for programs are mounted, with documents of their own.
+PAGES: tuple[APIRouter, ...] = (home.router,)
+MOUNTED: tuple[tuple[str, FastAPI], ...] = ()
+
+
+def make_app(installation: Installation) -> FastAPI:
+    """Return the application that serves this installation."""
+
+    @asynccontextmanager
+    async def life(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with opened(installation) as rooms:
+            yield {"rooms": rooms}
+
+    app = FastAPI(lifespan=life, dependencies=[Depends(guard)], docs_url=None, redoc_url=None, openapi_url=None)
+    for router in PAGES:
+        app.include_router(router)
+    for path, interface in MOUNTED:
+        app.mount(path, interface)
+    app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
+    app.add_exception_handler(ApplianceError, _told_to_people)
+    app.add_exception_handler(HTTPException, _told_to_people)
+    app.add_middleware(Gate, settings=installation.settings.web)
+    return app
+
+
+async def _told_to_people(request: Request, fault: Exception) -> Response:
+    """Answer with a page that says what went wrong, or to sign in."""
+    if isinstance(fault, NobodyError) and asked_by(request) is None and request.method == "GET":
+        return see_other("/login")
+    if isinstance(fault, HTTPException):
+        return page(
+            request, "fault.html", status=fault.status_code, title=HTTPStatus(fault.status_code).phrase, line=""
+        )
+    if not isinstance(fault, ApplianceError):
+        raise fault
+    status = status_of(fault)
+    return page(request, "fault.html", status=status, title=status.phrase, line=str(fault))

@@ -1,0 +1,128 @@
+"""The guard: which routes are for whom. A route that does not say so is for nobody."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from starlette.requests import Request  # noqa: TC002 - FastAPI reads it
+
+from appliance.contract import Role
+from appliance.errors import ApplianceError
+from appliance.web.accounts import KEY_PREFIX, Kind, Who
+from appliance.web.rooms import rooms_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.web.accounts import Accounts
+
+E = TypeVar("E", bound="Callable[..., Any]")
+
+COOKIE = "ostiary"  # over TLS with the prefix that binds it to this host
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+READERS = frozenset(Role)  # of pages that show nothing of people
+
+
+class NobodyError(ApplianceError):
+    """Nobody is signed in, or the key is nobody's."""
+
+
+class NotAllowedError(ApplianceError):
+    """Whoever asks is known, and this is not theirs to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Whom a route is for."""
+
+    roles: frozenset[Role] = frozenset()
+    kinds: frozenset[Kind] = frozenset({Kind.ACCOUNT})
+    everybody: bool = False
+
+
+def open_to_all(endpoint: E) -> E:
+    """Mark a route that needs no session: sign-in, first boot, health. Each is listed in docs/security.md."""
+    cast("Any", endpoint).policy = Policy(everybody=True)
+    return endpoint
+
+
+def allowed(*roles: Role, kinds: frozenset[Kind] = frozenset({Kind.ACCOUNT})) -> Callable[[E], E]:
+    """Mark a route that is for whoever has one of these roles, and proved it in one of these ways."""
+
+    def mark(endpoint: E) -> E:
+        cast("Any", endpoint).policy = Policy(frozenset(roles), kinds)
+        return endpoint
+
+    return mark
+
+
+def at_the_door(endpoint: E) -> E:
+    """Mark a route that is for the screen at the door alone."""
+    cast("Any", endpoint).policy = Policy(kinds=frozenset({Kind.KIOSK}))
+    return endpoint
+
+
+async def guard(request: Request) -> None:
+    """Let the request through to its route, with `who_is` set, or raise NobodyError or NotAllowedError.
+
+    The first dependency of every application of the web.
+    """
+    policy = getattr(request.scope.get("endpoint"), "policy", None)
+    who = await _known(request)
+    request.scope["who"] = who
+    if policy is not None and policy.everybody:
+        return
+    if who is None:
+        raise NobodyError("sign in first")
+    if policy is None or who.kind not in policy.kinds or not (who.role in policy.roles or who.kind is Kind.KIOSK):
+        raise NotAllowedError("this is not for you: another role is needed")
+    await _demand_own_form(request, who)
+
+
+def who_is(request: Request) -> Who:
+    """Return who sent the request, on a route that is not open to all."""
+    who = asked_by(request)
+    if who is None:
+        raise NobodyError("sign in first")
+    return who
+
+
+def asked_by(request: Request) -> Who | None:
+    """Return who sent the request; None for nobody who is known."""
+    return cast("Who | None", request.scope.get("who"))
+
+
+def cookie_name(request: Request) -> str:
+    """Return the name of the session's cookie."""
+    return f"__Host-{COOKIE}" if request.url.scheme == "https" else COOKIE
+
+
+async def _known(request: Request) -> Who | None:
+    key = _key_of(request)
+    secret = request.cookies.get(cookie_name(request), "")
+
+    def find(accounts: Accounts) -> Who | None:
+        return accounts.key(key) if key else accounts.session(secret)
+
+    return await rooms_of(request).accounts.run(find) if key or secret else None
+
+
+def _key_of(request: Request) -> str:
+    """Return the API key that came with the request; "" for none. A key wins over a session."""
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and bearer.startswith(KEY_PREFIX):
+        return bearer
+    return request.headers.get("ocp-apim-subscription-key", "") or request.headers.get("x-api-key", "")
+
+
+async def _demand_own_form(request: Request, who: Who) -> None:
+    """Raise NotAllowedError for a change that another site may have had a browser ask for."""
+    if request.method in SAFE or who.kind is Kind.KEY:
+        return
+    said = request.headers.get("x-csrf-token", "")
+    if not said and request.headers.get("content-type", "").startswith(("application/x-www-form", "multipart/form")):
+        said = str((await request.form()).get("csrf", ""))
+    if not who.csrf or not hmac.compare_digest(said.encode(), who.csrf.encode()):
+        raise NotAllowedError("the form is out of date, or was not ours; load the page again")

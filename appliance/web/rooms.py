@@ -1,0 +1,52 @@
+"""The rooms of the web process: what its routes work with, each made once and closed at the end."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from appliance.web.accounts import Accounts
+from appliance.web.books import Books, open_books
+from appliance.web.desk import Desk
+from appliance.web.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import HTTPConnection
+
+    from appliance.commands.options import Installation
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What every route can reach."""
+
+    installation: Installation
+    accounts: Desk[Accounts]
+    books: Desk[Books]
+    reader: Reader
+
+
+@asynccontextmanager
+async def opened(installation: Installation) -> AsyncIterator[Rooms]:
+    """Give the rooms while the block runs."""
+    rooms = Rooms(
+        installation,
+        Desk("accounts", partial(Accounts, installation.web_file), waiting=256),
+        Desk("books", partial(open_books, installation)),
+        Reader(installation.reader_socket),
+    )
+    try:
+        yield rooms
+    finally:
+        rooms.reader.close()
+        rooms.books.close()
+        rooms.accounts.close()
+
+
+def rooms_of(request: HTTPConnection) -> Rooms:
+    """Return the rooms of the application that this request came to, or of the one it is mounted in."""
+    return cast("Rooms", cast("dict[str, Any]", request.scope["state"])["rooms"])

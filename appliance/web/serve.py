@@ -1,0 +1,82 @@
+"""Serving: the application on its port, for as long as a block or a command lasts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from appliance.errors import HardwareError
+from appliance.web.app import make_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from appliance.commands.options import Installation
+
+START_S = 20.0
+CONNECTIONS = 128
+HEAD_BYTES = 32 * 1024
+
+
+def server(installation: Installation) -> uvicorn.Server:
+    """Return the server, not started. Its log is ours; it writes no access log, which would be a record of people."""
+    web = installation.settings.web
+    return uvicorn.Server(
+        uvicorn.Config(
+            make_app(installation),
+            host=web.host,
+            port=web.port,
+            ssl_certfile=web.cert_file or None,
+            ssl_keyfile=web.key_file or None,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=3,
+            h11_max_incomplete_event_size=HEAD_BYTES,
+            ws="none",
+            http="h11",
+            loop="asyncio",
+            lifespan="on",
+        )
+    )
+
+
+@contextmanager
+def served(installation: Installation) -> Iterator[str]:
+    """Serve in a thread while the block runs, and give the address, such as `http://127.0.0.1:8480`.
+
+    Raises HardwareError where it does not come up.
+    """
+    running = server(installation)
+    thread = threading.Thread(target=_run, args=(running,), name="web")
+    thread.start()
+    try:
+        end_s = time.monotonic() + START_S
+        while not running.started:
+            if not thread.is_alive() or time.monotonic() > end_s:
+                raise HardwareError(f"the web pages cannot be served on {installation.settings.web.port}")
+            time.sleep(0.01)
+        yield address(installation)
+    finally:
+        running.should_exit = True
+        thread.join(10)
+
+
+def address(installation: Installation) -> str:
+    """Return where the pages are."""
+    web = installation.settings.web
+    return f"{'https' if web.tls else 'http'}://{web.host}:{web.port}"
+
+
+def _run(running: uvicorn.Server) -> None:
+    try:
+        running.run()
+    except SystemExit:  # how uvicorn says that the port is taken; `started` stays false
+        return
