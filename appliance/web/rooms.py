@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from appliance.drivers.photo_child import decode_apart
 from appliance.web.accounts import Accounts
 from appliance.web.books import Books, open_books
 from appliance.web.desk import Desk
+from appliance.web.faceroom import FaceRoom, open_face_room
 from appliance.web.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import numpy as np
+    from numpy.typing import NDArray
     from starlette.requests import HTTPConnection
 
     from appliance.commands.options import Installation
@@ -27,7 +31,16 @@ class Rooms:
     installation: Installation
     accounts: Desk[Accounts]
     books: Desk[Books]
+    faces: Desk[FaceRoom]
+    decoder: Desk[None]
     reader: Reader
+
+    async def decoded(self, image: bytes, name: str) -> NDArray[np.uint8]:
+        """Return what a stranger's JPEG or PNG shows, (H, W, 3) RGB, decoded in a child that may die of it.
+
+        Raises PhotoError, one line that names the photo `name`; BusyError.
+        """
+        return await self.decoder.run(lambda _: decode_apart(image, name))
 
 
 @asynccontextmanager
@@ -37,12 +50,16 @@ async def opened(installation: Installation) -> AsyncIterator[Rooms]:
         installation,
         Desk("accounts", partial(Accounts, installation.web_file), waiting=256),
         Desk("books", partial(open_books, installation)),
+        Desk("faces", partial(open_face_room, installation), waiting=8),
+        Desk("decoder", nullcontext, waiting=8),
         Reader(installation.reader_socket),
     )
     try:
         yield rooms
     finally:
         rooms.reader.close()
+        rooms.decoder.close()
+        rooms.faces.close()
         rooms.books.close()
         rooms.accounts.close()
 
