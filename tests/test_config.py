@@ -24,6 +24,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "camera.frame_rate": (1.0, 120.0, True),
     "camera.stall_s": (0.2, 30.0, True),
     "home_assistant.hold_s": (1, 86400, True),
+    "web.port": (1, 65535, True),
+    "web.requests_per_s": (1, 10_000, True),
     "recognition.target_fpir": (0.0, 0.1, False),
     "recognition.margin": (0.0, 1.0, True),
     "recognition.min_frames": (3, 30, True),

@@ -21,9 +21,10 @@ from appliance.clients import Registry
 from appliance.enrolment.book import BulkBook
 from appliance.people.gallery import Consent, Gallery
 from appliance.records import Embedding, Grade
+from appliance.web.accounts import Accounts
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "schema.md").read_text(encoding="utf-8")
-NAMES = ("gallery", "keys", "audit", "ledger", "enrolment", "clients")
+NAMES = ("gallery", "keys", "audit", "ledger", "enrolment", "clients", "web")
 SECRETS = ("Ada Lovelace", "ext-4711", "left-handed", "card-99", "argon-hash")
 
 
@@ -42,6 +43,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
         gallery.set_pin(ada, "argon-hash", "")
     Ledger(folder / "ledger.db").close()
     Registry(folder / "clients.db").close()
+    Accounts(folder / "web.db").close()
     AuditLog(folder / "audit.db", "ostiary", "front").close()
     BulkBook(folder / "enrolment.db", bytes(32)).close()
     return folder

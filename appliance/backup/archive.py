@@ -23,6 +23,7 @@ from appliance.people.consents import ConsentTexts
 from appliance.people.migrations import GALLERY
 from appliance.signing import own_key
 from appliance.storage import Schema, named_faults, open_database
+from appliance.web.accounts import WEB
 from appliance.whole_file import new_file
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ DATABASES: dict[str, Schema] = {
     "gallery.db": GALLERY,
     "ledger.db": LEDGER,
     "clients.db": CLIENTS,
+    "web.db": WEB,
     "audit.db": AUDIT,
 }
 SECRET = "backup"  # noqa: S105 - the name of the device's secret, not the secret
-_MAY_MISS = {"ledger.db", "clients.db"}  # where no reader has run yet, or nobody may send commands
+_MAY_MISS = {"ledger.db", "clients.db", "web.db"}  # where no reader has run yet, or nobody may send commands
 _OLDEST = {"gallery.db": 5}  # no older one was ever backed up: people were not sealed then
 COMMISSIONING = "commissioning.json"
 SETTINGS = ("appliance.toml", "access.toml")  # where they belong is for an administrator to say

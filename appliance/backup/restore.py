@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 STAGED = "restore"  # in the state folder: `new` and `old`, and `holds` once what is new holds
 SETTINGS = "restored"  # where settings are left for an administrator to compare
-# These only ever grow, and what they have forgotten an attacker would like forgotten: used passes, revoked clients, the
+# What these have forgotten, an attacker would like forgotten: used passes, revoked clients and keys of the web, the
 # last nonces, entries of the log. A sound one that is here is newer than any backup.
-_KEPT_IF_SOUND = ("ledger.db", "clients.db", "audit.db")
+_KEPT_IF_SOUND = ("ledger.db", "clients.db", "web.db", "audit.db")
 _BESIDE = ("", "-wal", "-shm", "-journal")
 
 

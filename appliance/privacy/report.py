@@ -67,6 +67,11 @@ PURPOSES = {
         "client": "who may send commands: id, role, public key",
         "revoked_key": "public keys that may not come back",
     },
+    "web.db": {
+        "account": "who may use the web pages: name, role, hash of the password",
+        "session": "digests of sessions that are going on",
+        "api_key": "digests of API keys, and who answers for the faces that come in by each",
+    },
     "enrolment.db": {
         "invitation": "open invitations, with what they say sealed",
         "item": "keyed hashes of what was enrolled in bulk, so that it can be taken up again",

@@ -34,6 +34,7 @@ from appliance.people.keyring import Keyring
 from appliance.people.recorded import recorded
 from appliance.records import Embedding, Event, Grade
 from appliance.signing import new_key, own_key
+from appliance.web.accounts import Accounts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,8 @@ def device(tmp_path: Path) -> Installation:
         ledger.use("0123456789abcdef-0", datetime(2040, 1, 1, tzinfo=UTC))
     with Registry(made.clients_file) as clients:
         clients.add("tablet", Role.OPERATOR, new_key(tmp_path / "tablet.pem"))
+    with Accounts(made.web_file) as accounts:
+        accounts.add_key("intranet", Role.RECOGNISER)
     say(made, "first", "second")
     return made
 
@@ -181,13 +184,17 @@ def test_what_only_grows_is_not_set_back(device: Installation) -> None:
         assert tablet is not None
         clients.advance(tablet, 7)
         clients.revoke("tablet")
+    with Accounts(device.web_file) as accounts:
+        accounts.revoke_key("intranet")
     with Ledger(device.ledger_file) as ledger:
         ledger.use("0123456789abcdef-1", datetime(2040, 1, 1, tzinfo=UTC))
     say(device, "after the backup")
     done = restore(device, path, key_of(device))
-    assert done.kept == ("ledger.db", "clients.db", "audit.db")
+    assert done.kept == ("ledger.db", "clients.db", "web.db", "audit.db")
     with Registry(device.clients_file) as clients:
         assert (clients.entries()[0].nonce, clients.find("tablet")) == (7, None)
+    with Accounts(device.web_file) as accounts, pytest.raises(RefusedError):
+        accounts.revoke_key("intranet")  # it is already
     with Ledger(device.ledger_file) as ledger:
         assert not ledger.use("0123456789abcdef-1", datetime(2040, 1, 1, tzinfo=UTC))
     with AuditLog(device.audit_file, "ostiary", "front") as log:
