@@ -173,7 +173,7 @@ def answer(path: Path, request: Mapping[str, Any], wait_s: float) -> dict[str, A
         message = next(iter(call), None)
     if message is None:
         raise HardwareError(f"the reader at {path} has hung up")
-    if "error" in message:
+    if set(message) == {"error"}:
         raise RefusedError(str(message["error"]))
     return message
 

@@ -192,6 +192,11 @@ class Reception:
         """Close every open ticket: silence is a refusal, also at the end."""
         self._referrals.close()
 
+    @property
+    def tickets(self) -> tuple[Ticket, ...]:
+        """The open tickets, oldest first; () for none."""
+        return self._referrals.open_ones
+
     def answer(self, ticket_id: str, client_id: str, *, approve: bool) -> Answered:
         """Carry out an attendant's verified answer; the ticket's own visit must be before the camera to be let in."""
         return self._referrals.answer(ticket_id, client_id, approve=approve, visit=self._in_sight())

@@ -106,6 +106,11 @@ class Referrals:
         self._advice: _Advice | None = None
         self._retry_s = -math.inf
 
+    @property
+    def open_ones(self) -> tuple[Ticket, ...]:
+        """The open tickets, oldest first; () for none."""
+        return self._desk.tickets
+
     def of(self, visit: Presentation) -> Ticket | None:
         """Return the open ticket about this visitor; None for none."""
         return self._desk.ticket_of(visit.presentation_id)

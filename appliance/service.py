@@ -62,7 +62,7 @@ from appliance.upgrade.door import lazy_upgrade
 from appliance.usecases import UseCases, door_acts, record_acts, ticket_acts
 from appliance.vitals import Vitals
 from appliance.web.accounts import Accounts
-from appliance.web.asked import carry_out
+from appliance.web.asked import carry_out, ticket_answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,7 +168,11 @@ class Service:
             rules=rules,
             photos=PhotoDesk(partial(open_face_reader, self.settings, installation.models_folder), decode_apart),
             invitations=self._access.invitations,
-            others={Pair: self._switchboard.pairing(self.journal).begin, Do: self._do},
+            others={
+                Pair: self._switchboard.pairing(self.journal).begin,
+                Do: self._do,
+                **ticket_answers(self.reception, device.id),
+            },
             codes=_codes,
             portrait=lambda step: encode_jpeg(kept_of(step)),
             point=self._point,

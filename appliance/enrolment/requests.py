@@ -115,7 +115,22 @@ class Do(_Request):
     args: dict[str, Any] = {}
 
 
-Request = Start | ListOffers | TakeOffer | Pair | Do
+class ListTickets(_Request):
+    """Tell the tickets that are open."""
+
+    verb: Literal["ticket.list"] = "ticket.list"
+    role: Role
+
+
+class TicketPicture(_Request):
+    """Give the picture of a ticket that is open."""
+
+    verb: Literal["ticket.image"] = "ticket.image"
+    role: Role
+    ticket_id: Annotated[str, Field(max_length=63)]
+
+
+Request = Start | ListOffers | TakeOffer | Pair | Do | ListTickets | TicketPicture
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="verb")])
 
 
