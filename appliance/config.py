@@ -270,6 +270,7 @@ class WebSettings(Section):
     names: str = ""  # by which browsers may call it besides, separated by commas: `door.example.org`
     cert_file: str = ""  # TLS, without which nobody but this machine is served
     key_file: str = ""  # of that certificate
+    requests_per_s: Annotated[int, Field(ge=1, le=10_000)] = 20  # of one account or key, three times that at once
 
     @property
     def host_names(self) -> frozenset[str]:

@@ -16,7 +16,7 @@ from appliance.web import home
 from appliance.web.gate import Gate
 from appliance.web.guard import NobodyError, asked_by, guard
 from appliance.web.pages import page, see_other
-from appliance.web.problems import status_of
+from appliance.web.problems import headers_of, status_of
 from appliance.web.rooms import opened
 
 if TYPE_CHECKING:
@@ -63,4 +63,6 @@ async def _told_to_people(request: Request, fault: Exception) -> Response:
     if not isinstance(fault, ApplianceError):
         raise fault
     status = status_of(fault)
-    return page(request, "fault.html", status=status, title=status.phrase, line=str(fault))
+    shown = page(request, "fault.html", status=status, title=status.phrase, line=str(fault))
+    shown.headers.update(headers_of(fault))
+    return shown

@@ -65,12 +65,14 @@ def at_the_door(endpoint: E) -> E:
 
 
 async def guard(request: Request) -> None:
-    """Let the request through to its route, with `who_is` set, or raise NobodyError or NotAllowedError.
+    """Let the request through to its route, with `who_is` set, or raise NobodyError, NotAllowedError or TooManyError.
 
     The first dependency of every application of the web.
     """
     policy = getattr(request.scope.get("endpoint"), "policy", None)
     who = await _known(request)
+    if who is not None:
+        rooms_of(request).limits.take(who.voice)
     request.scope["who"] = who
     if policy is not None and policy.everybody:
         return

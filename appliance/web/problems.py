@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from appliance.errors import ApplianceError, PhotoError, RefusedError, StorageError, UsageError
 from appliance.web.desk import BusyError
 from appliance.web.guard import NobodyError, NotAllowedError
+from appliance.web.limits import TooManyError
 from appliance.web.reader import ReaderAwayError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _log = logging.getLogger(__name__)
 _STATUS: tuple[tuple[type[ApplianceError], HTTPStatus], ...] = (  # the first that fits
     (NobodyError, HTTPStatus.UNAUTHORIZED),
     (NotAllowedError, HTTPStatus.FORBIDDEN),
+    (TooManyError, HTTPStatus.TOO_MANY_REQUESTS),
     (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),
     (ReaderAwayError, HTTPStatus.SERVICE_UNAVAILABLE),
     (StorageError, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -35,6 +37,15 @@ def status_of(fault: ApplianceError) -> HTTPStatus:
     return next((status for kind, status in _STATUS if isinstance(fault, kind)), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
+def headers_of(fault: Exception) -> dict[str, str]:
+    """Return the headers that go with this fault: when to come back, where that may help."""
+    if isinstance(fault, TooManyError):
+        return fault.headers
+    if isinstance(fault, ApplianceError) and status_of(fault) is HTTPStatus.SERVICE_UNAVAILABLE:
+        return {"Retry-After": "2"}
+    return {}
+
+
 def problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """Return a problem detail: `type`, `title`, `status`, `detail`."""
     body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail}
@@ -44,7 +55,6 @@ def problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = No
 async def told_to_programs(_request: Request, fault: Exception) -> JSONResponse:
     """Answer with what went wrong, in one line."""
     status = status_of(fault) if isinstance(fault, ApplianceError) else HTTPStatus.INTERNAL_SERVER_ERROR
-    headers = {"Retry-After": "2"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s", fault)
-    return problem(status, str(fault), headers)
+    return problem(status, str(fault), headers_of(fault))

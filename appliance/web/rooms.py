@@ -12,6 +12,7 @@ from appliance.web.accounts import Accounts
 from appliance.web.books import Books, open_books
 from appliance.web.desk import Desk
 from appliance.web.faceroom import FaceRoom, open_face_room
+from appliance.web.limits import Buckets, requests_of_voices
 from appliance.web.reader import Reader
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Rooms:
     faces: Desk[FaceRoom]
     decoder: Desk[None]
     reader: Reader
+    limits: Buckets  # by voice
 
     async def decoded(self, image: bytes, name: str) -> NDArray[np.uint8]:
         """Return what a stranger's JPEG or PNG shows, (H, W, 3) RGB, decoded in a child that may die of it.
@@ -53,6 +55,7 @@ async def opened(installation: Installation) -> AsyncIterator[Rooms]:
         Desk("faces", partial(open_face_room, installation), waiting=8),
         Desk("decoder", nullcontext, waiting=8),
         Reader(installation.reader_socket),
+        requests_of_voices(installation.settings.web.requests_per_s),
     )
     try:
         yield rooms

@@ -1,0 +1,86 @@
+"""Floods: how much anybody may ask for, and what happens to the rest."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.contract import Role
+from appliance.web.limits import KEPT, Buckets, TooManyError, network_of
+from tests.web.running import Web, installed, web_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Clock:
+    """A clock that stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        """Return the seconds."""
+        return self.now_s
+
+
+@pytest.fixture(scope="module")
+def strict() -> Iterator[Web]:
+    """Give a web that lets an account ask once a second."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ostiary-") as folder,
+        web_of(installed(Path(folder), web={"requests_per_s": 1})) as web,
+    ):
+        yield web
+
+
+def test_a_bucket_empties_and_fills() -> None:
+    """E10: as many as fit at once, then one every so often, and whoever has to wait is told how long."""
+    clock = Clock()
+    buckets = Buckets(per_s=2, burst=3, clock=clock)
+    for _ in range(3):
+        buckets.take("ada")
+    with pytest.raises(TooManyError) as refused:
+        buckets.take("ada")
+    assert (refused.value.retry_s, refused.value.headers) == (0.5, {"Retry-After": "1"})
+    buckets.take("bob")
+    clock.now_s += 0.5
+    buckets.take("ada")
+    with pytest.raises(TooManyError):
+        buckets.take("ada")
+
+
+def test_no_number_of_names_fills_the_memory() -> None:
+    """E10: names that were not heard of for longest are forgotten first, so a flood of new ones keeps its bounds."""
+    buckets = Buckets(per_s=1, burst=1, clock=Clock())
+    for number in range(3 * KEPT):
+        buckets.take(str(number))
+    assert len(buckets._buckets) == KEPT
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("", ""),
+    ],
+)
+def test_what_counts_as_one_address(address: str, network: str) -> None:
+    """E10: whoever has one IPv6 address of a network has all of them, and gains nothing by it."""
+    assert network_of(address) == network
+
+
+def test_an_account_and_a_key_are_told_to_wait(strict: Web) -> None:
+    """E10: beyond its share an account or a key gets 429 and when to come back; others are served."""
+    with strict.client(Role.OPERATOR) as client:
+        answers = [client.get("/") for _ in range(6)]
+    assert [answer.status_code for answer in answers[:3]] == [200] * 3
+    assert answers[5].status_code == 429
+    assert int(answers[5].headers["retry-after"]) == 1
+    with strict.client(Role.AUDITOR) as other:
+        assert other.get("/").status_code == 200
