@@ -44,7 +44,7 @@ def run(sizes: tuple[int, ...], entries: int, turns: int) -> None:
         with tempfile.TemporaryDirectory(prefix="ostiary-") as folder:
             device = open_installation(None, Path(folder) / "state")
             growth.fill(device.state, 0, size)
-            _log(device, entries)
+            fill_log(device, entries)
             lines.append({"people": size, "entries": entries} | _drills(device, turns) | _backups(device, turns))
             print(", ".join(f"{name} {value}" for name, value in lines[-1].items()))
     report.finish({"bench": "drill", "turns": turns, "sizes": lines})
@@ -119,7 +119,7 @@ def _backups(device: Installation, turns: int) -> dict[str, Any]:
     }
 
 
-def _log(device: Installation, entries: int) -> None:
+def fill_log(device: Installation, entries: int) -> None:
     """Give the device a log of so many entries that verifies, written without waiting for the disk at each."""
     with device.open_audit() as audit:
         first = audit.append(Event(EventType.ACCESS_DENIED, datetime.now(UTC), reason=Reason.UNKNOWN_FACE))

@@ -15,7 +15,7 @@ def test_drills_are_of_a_device_that_holds(tmp_path: Path) -> None:
     """J7: the bench hands out and erases a real person, and its log is a chain that verifies and survives a restore."""
     device = open_installation(None, tmp_path / "state")
     growth.fill(device.state, 0, 12)
-    drill._log(device, 300)
+    drill.fill_log(device, 300)
     assert drill._drill(device, 0) > 0
     found = drill._backups(device, 1)
     assert len(found["restore_s"]) == 1
