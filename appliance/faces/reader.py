@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from appliance.errors import PhotoError
 from appliance.pipeline import near
@@ -15,31 +15,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from appliance.faces.finding import Finder
+    from appliance.pipeline import PictureStages
     from appliance.records import Embedding, FaceDetection, Geometry, Quality
 
 # Of 500 pictures of Labeled Faces in the Wild, half of them made coarse, no face that the picture is of lies below it;
 # 12 of 47 further sightings do, which are none.
 TOLD_PRESENCE = 0.1
-
-
-class PictureStages(Protocol):
-    """What happens to one face of a picture, in this order."""
-
-    def align(self, frame: Frame, face: FaceDetection, /) -> Geometry:
-        """Return the face's landmarks, pose and crop."""
-        ...
-
-    def assess(self, frame: Frame, face: FaceDetection, geometry: Geometry, /) -> Quality:
-        """Return how far this view can be relied on."""
-        ...
-
-    def template(self, frame: Frame, face: FaceDetection, /) -> Embedding | None:
-        """Return the template of a photograph's face, which may take five frames' time."""
-        ...
-
-    def embed(self, crop: NDArray[np.uint8], /) -> Embedding | None:
-        """Return the template of one crop."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -55,6 +55,14 @@ class Stages(Protocol):
         ...
 
 
+class PictureStages(Stages, Protocol):
+    """The stages of a picture that stands alone, and is read better than one of many in passing."""
+
+    def template(self, frame: Frame, face: FaceDetection, /) -> Embedding | None:
+        """Return the template of a photograph's face, which may take five frames' time."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """What one frame came to."""

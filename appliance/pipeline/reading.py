@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from appliance.config import Settings
     from appliance.manifest import Impostors
+    from appliance.pipeline import PictureStages
 
 
 class ModelStages:
@@ -74,7 +75,7 @@ class ModelStages:
 class PhotoReader:
     """Reads one photograph of one person, for enrolment."""
 
-    def __init__(self, stages: ModelStages) -> None:
+    def __init__(self, stages: PictureStages) -> None:
         self._stages = stages
 
     def faces(self, pixels: NDArray[np.uint8]) -> tuple[FaceDetection, ...]:
