@@ -19,6 +19,7 @@ from appliance.clients import Registry
 from appliance.commands.options import Installation
 from appliance.config import Settings
 from appliance.contract import EventType, Role
+from appliance.demo.pages import keep_coming, pages, written
 from appliance.demo.sheet import ContactSheet
 from appliance.demo.story import Story, Watcher, summary
 from appliance.door.child import simulated_controller
@@ -45,8 +46,9 @@ READY_S = 30.0
 @click.option("--camera", type=int, help="Use the webcam of this number instead of the simulated scene.")
 @click.option("--video", type=click.Path(exists=True, dir_okay=False), help="Use a video file.")
 @click.option("--images", type=click.Path(exists=True, file_okay=False), help="Use a folder of photos.")
+@click.option("--web", "with_web", is_flag=True, help="Serve the pages too, and go on until Ctrl-C.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("demo-output"), show_default=True)
-def demo(camera: int | None, video: str | None, images: str | None, output: Path) -> None:
+def demo(camera: int | None, video: str | None, images: str | None, *, with_web: bool, output: Path) -> None:
     """Run the real reader and controller and tell a story with them; the last line names the picture."""
     logging.basicConfig(level=logging.WARNING, format="ostiary: %(message)s")
     given = [str(one) for one in (camera, video, images) if one is not None]
@@ -54,11 +56,14 @@ def demo(camera: int | None, video: str | None, images: str | None, output: Path
         raise click.UsageError("--camera, --video and --images exclude one another; give one of them")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was started is ended
     console = Console()
-    with _stage(output, console) as (installation, client):
+    with _stage(output, console) as (installation, client), contextlib.ExitStack() as closing:
+        if with_web:
+            web = installation.settings.web
+            closing.enter_context(pages(written(installation), installation.state, web.host, web.port))
         if given:
             _own_source(installation.with_source(given[0]), client, console, output)
         else:
-            _story(installation, client, console, output)
+            _story(installation, client, console, output, stay=with_web)
 
 
 @contextlib.contextmanager
@@ -133,13 +138,16 @@ def _reader(installation: Installation, camera: Camera, hooks: Hooks) -> Iterato
         raise faults[0]
 
 
-def _story(installation: Installation, client: Client, console: Console, output: Path) -> None:
+def _story(installation: Installation, client: Client, console: Console, output: Path, *, stay: bool) -> None:
     script, sheet, watcher = Script(Scene()), ContactSheet(), Watcher(console)
     camera = SimulatedCamera(script, installation.settings.camera)
     story = Story(script, watcher, client, sheet)
     with _reader(installation, camera, Hooks(on_event=watcher.hear, on_step=sheet.look)):
         watcher.expect(EventType.STARTED)
         done = story.tell()
+        if stay:
+            watcher.say("the door goes on, and so do the pages; Ctrl-C ends", "bold")
+            keep_coming(script)
     console.print(summary(story.chapters))
     _save(sheet, console, output)
     if not done:
