@@ -283,6 +283,16 @@ class WebSettings(Section):
         return bool(self.cert_file)
 
 
+class KioskSettings(Section):
+    """The screen at the door: docs/kiosk.md."""
+
+    language: Literal["en", "de", "es", "fr", "zh"] = "en"  # until somebody chooses another, for as long as they stay
+    mirror: bool = True  # whether visitors see themselves
+    greet: bool = False  # whether somebody who was let in is called by their name, for others to read
+    sound: bool = False  # tones for being let in, asked about and refused
+    contact: Annotated[str, Field(max_length=200)] = ""  # whom visitors may ask about their data; "" names nobody
+
+
 class HomeAssistantSettings(Section):
     """What Home Assistant is shown and may do, over the same broker: docs/home-assistant.md."""
 
@@ -311,6 +321,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     logs: LogsSettings = LogsSettings()
     web: WebSettings = WebSettings()
+    kiosk: KioskSettings = KioskSettings()
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
 
     @model_validator(mode="after")
