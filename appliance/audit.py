@@ -83,6 +83,15 @@ class Verdict:
         return self.first_bad is None
 
 
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Which entries are asked for: what is left empty does not matter."""
+
+    kinds: tuple[EventType, ...] = ()  # any of these
+    reason: Reason | None = None
+    text: str = ""  # stands in the entry, letter by letter
+
+
 class AuditLog(DatabaseFile):
     """The audit chain of one door in the file at `path`; a connection belongs to one thread.
 
@@ -132,6 +141,41 @@ class AuditLog(DatabaseFile):
             left = None if left is None else left - len(page)
             if not page:
                 return
+
+    def newest(self, sought: Sought, limit: int, *, below: int | None = None, above: int = 0) -> tuple[AuditEvent, ...]:
+        """Return at most so many of the entries sought, newest first, that lie between two sequence numbers.
+
+        `below` None: from the head on. Every entry between is looked at until enough are found.
+        Raises StorageError as `read`.
+        """
+        where, values = _where(sought, above, below)
+        query = f"SELECT seq, body, hash FROM entry WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - ours
+        with named_faults(AUDIT, self.path):
+            rows = self._db.execute(query, [*values, limit]).fetchall()
+        return tuple(self._entry(*row) for row in rows)
+
+    def counts(self, sought: Sought, *, above: int = 0, below: int | None = None) -> dict[tuple[str, str], int]:
+        """Return how often each event type with each reason ("" for none) stands among the entries sought."""
+        where, values = _where(sought, above, below)
+        kinds = "json_extract(body, '$.event_type'), COALESCE(json_extract(body, '$.reason'), '')"
+        query = f"SELECT {kinds}, COUNT(*) FROM entry WHERE {where} GROUP BY 1, 2"  # noqa: S608 - as above
+        with named_faults(AUDIT, self.path):
+            return {(kind, reason): count for kind, reason, count in self._db.execute(query, values).fetchall()}
+
+    def first_since(self, at: datetime) -> int:
+        """Return the first entry of that time or later; one above the head where there is none.
+
+        The clock is taken never to have been set back: around where it was, entries may be passed over.
+        """
+        with named_faults(AUDIT, self.path):
+            low, high = 1, self.head().seq + 1
+            while low < high:
+                middle = (low + high) // 2
+                row = self._db.execute(
+                    "SELECT json_extract(body, '$.at') FROM entry WHERE seq = ?", [middle]
+                ).fetchone()
+                low, high = (middle + 1, high) if row is not None and row[0] < _instant(at) else (low, middle)
+        return low
 
     def naming(self, text: str) -> Iterator[AuditEvent]:
         """Yield the entries in which `text` stands, oldest first. Raises StorageError as `read`."""
@@ -257,6 +301,22 @@ def _from_fields(fields: dict[str, Any], digest: str) -> AuditEvent:
     )
     place = (fields["seq"], fields["id"], fields["device_id"], fields["door"])
     return AuditEvent(*place, event, fields["prev_hash"], digest)
+
+
+def _where(sought: Sought, above: int, below: int | None) -> tuple[str, list[str | int]]:
+    """Return the condition, of words of ours alone, and the values that it is asked with."""
+    asked: list[tuple[str, list[str | int]]] = [("seq > ?", [above])]
+    if below is not None:
+        asked.append(("seq < ?", [below]))
+    # `body` is canonical, and a quotation mark within a text is escaped: these letters are the field, nothing else is.
+    if sought.kinds:
+        named = [f'"event_type":"{kind.value}"' for kind in sought.kinds]
+        asked.append((f"({' OR '.join(['instr(body, ?)'] * len(named))})", [*named]))
+    if sought.reason is not None:
+        asked.append(("instr(body, ?)", [f'"reason":"{sought.reason.value}"']))
+    if sought.text:
+        asked.append(("instr(body, ?)", [sought.text]))
+    return " AND ".join(words for words, _ in asked), [value for _, values in asked for value in values]
 
 
 def _check(seq: int, body: bytes, digest: str, before: Head) -> tuple[str, datetime | None]:
