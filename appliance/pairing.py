@@ -29,13 +29,19 @@ def new_code() -> str:
     return "-".join(re.findall("....", letters))
 
 
-def pairing_key(code: str, device_id: str) -> bytes | None:
-    """Return the 32 bytes that a code stands for at this device; None for text that is no code.
+def letters_of(text: str) -> str | None:
+    """Return the 12 letters of a code as it was written down; None for text that is no code.
 
     Case, blanks and hyphens do not matter, and O, I and L are read as the digits that they look like.
     """
-    letters = code.upper().translate(_LOOKS_LIKE)
-    if _CODE.fullmatch(letters) is None:
+    letters = text.upper().translate(_LOOKS_LIKE)
+    return letters if _CODE.fullmatch(letters) else None
+
+
+def pairing_key(code: str, device_id: str) -> bytes | None:
+    """Return the 32 bytes that a code stands for at this device; None for text that is no code."""
+    letters = letters_of(code)
+    if letters is None:
         return None
     salt = b"ostiary pairing 1\0" + device_id.encode()
     return hashlib.scrypt(letters.encode(), salt=salt, n=_COST, r=8, p=1, maxmem=_MEMORY_BYTES, dklen=32)

@@ -68,12 +68,12 @@ def _is_number(text: str) -> bool:
 def _fits(hasher: argon2.PasswordHasher, pin_hash: str, entered: str) -> bool:
     with _HASHING:
         try:
-            return hasher.verify(pin_hash or _nobodys(hasher), entered)
+            return hasher.verify(pin_hash or nobodys_hash(hasher), entered)
         except (argon2.exceptions.VerificationError, ValueError):  # the latter for what is no hash
             return False
 
 
-def _nobodys(hasher: argon2.PasswordHasher) -> str:
+def nobodys_hash(hasher: argon2.PasswordHasher) -> str:
     """Return a hash that costs as much as anybody's and that nothing fits."""
     salt, digest = (base64.b64encode(bytes(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len))
     cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"

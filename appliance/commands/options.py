@@ -106,6 +106,16 @@ class Installation:
         return self.state / "web.db"
 
     @property
+    def setup_file(self) -> Path:
+        """The code by which the first account is made; there is none once it is."""
+        return self.state / "setup.code"
+
+    @property
+    def kept_file(self) -> Path:
+        """The database of faces that clients of the face interface keep here."""
+        return self.state / "faces.db"
+
+    @property
     def clients_file(self) -> Path:
         """The database of those who may send commands."""
         return self.state / "clients.db"

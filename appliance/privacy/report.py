@@ -14,6 +14,7 @@ from appliance.audit import AuditLog
 from appliance.backup.archive import DATABASES
 from appliance.contract import EventType
 from appliance.enrolment.book import ENROLMENT
+from appliance.kept_faces.schema import KEPT
 from appliance.people.gallery import Gallery
 from appliance.people.keyring import KEYS
 from appliance.people.migrations import GALLERY
@@ -71,15 +72,24 @@ PURPOSES = {
         "account": "who may use the web pages: name, role, hash of the password",
         "session": "digests of sessions that are going on",
         "api_key": "digests of API keys, and who answers for the faces that come in by each",
+        "totp": "secrets of the authenticators of those accounts, sealed",
+        "recovery_code": "digests of codes that stand in for an authenticator once each",
+        "passkey": "public keys that those accounts sign in with",
+    },
+    "faces.db": {
+        "kept_collection": "face lists and person groups of clients: id, maker, times; names and who answers sealed",
+        "kept_person": "people of those groups, none of them of the door: random id; name and user data sealed",
+        "kept_face": "their templates, sealed and turned, to compare with; until their client erases them",
     },
     "enrolment.db": {
         "invitation": "open invitations, with what they say sealed",
         "item": "keyed hashes of what was enrolled in bulk, so that it can be taken up again",
     },
 }
-_DATABASES = {**DATABASES, "keys.db": KEYS, "enrolment.db": ENROLMENT}
+_DATABASES = {**DATABASES, "keys.db": KEYS, "enrolment.db": ENROLMENT, "faces.db": KEPT}
 # What else may lie in the state folder.
 FILES = {
+    "setup.code": "the code by which the first account is made, until it is",
     "gallery.key": "the device key, which opens all of it; readable by its owner alone",
     "device.key": "the key by which this device signs",
     "audit.head": "the newest entry of the log, to notice a cut",
