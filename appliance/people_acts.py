@@ -31,6 +31,7 @@ from appliance.verbs import PersonAdd, PersonList, PersonRemove, PersonRenew, Pe
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from appliance.access.subject import Subject
     from appliance.envelope import Command
     from appliance.journal import Journal
     from appliance.people.consents import ConsentTexts
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from appliance.reception import Reception
     from appliance.records import Actor, OperatingPoint
     from appliance.usecases import Acts, Answer
-    from appliance.verbs import Consented
+    from appliance.verbs import Changes, Consented
 
 
 class PeopleActs:
@@ -153,25 +154,16 @@ class PeopleActs:
             withdraw(self._gallery, self._journal, args.person_id, actor=by(command), method=command.method)
         else:
             self._revise(command, args)
-        answer({"person": _listed(self._known(args.person_id))})
+        answer({"person": listed(self._known(args.person_id))})
 
     def _revise(self, command: Command, args: PersonUpdate) -> None:
-        change = Change(args.name, args.external_id, args.notes, args.tags, args.cards)
-        told: dict[str, Any] = {}
-        if args.status is not None:
-            told["status"] = Status(args.status)
-        if args.groups is not None:
-            told["groups"] = checked(Particulars(groups=frozenset(args.groups))).groups
-        for name in ("valid_from", "valid_until"):
-            text = getattr(args, name)
-            if text is not None:
-                told[name] = _instant(name, text) if text else None
+        change, access = revision(args)
         revise(
             self._gallery,
             self._journal,
             args.person_id,
             change,
-            lambda subject: replace(subject, **told),
+            access,
             actor=by(command),
             method=command.method,
         )
@@ -198,14 +190,14 @@ class PeopleActs:
     def _list(self, _command: Command, args: PersonList, answer: Answer) -> None:
         if args.search:
             found = self._gallery.search(args.search.strip(), args.limit)
-            answer({"people": [_listed(one) for one in found], "total": len(found), "next": None})
+            answer({"people": [listed(one) for one in found], "total": len(found), "next": None})
             return
         total = self._gallery.size()
         page = self._gallery.people(after=args.after, limit=args.limit)
         following = args.after + len(page)
         answer(
             {
-                "people": [_listed(one) for one in page],
+                "people": [listed(one) for one in page],
                 "total": total,
                 "next": following if page and following < total else None,
             }
@@ -242,6 +234,21 @@ class PeopleActs:
         return replace(self._standard, accept_medium=args.accept_medium, accept_alike=args.accept_alike)
 
 
+def revision(said: Changes) -> tuple[Change, Callable[[Subject], Subject]]:
+    """Return what is said anew of a person, and how it changes their access. Raises RefusedError."""
+    told: dict[str, Any] = {}
+    if said.status is not None:
+        told["status"] = Status(said.status)
+    if said.groups is not None:
+        told["groups"] = checked(Particulars(groups=frozenset(said.groups))).groups
+    for name in ("valid_from", "valid_until"):
+        text = getattr(said, name)
+        if text is not None:
+            told[name] = _instant(name, text) if text else None
+    change = Change(said.name, said.external_id, said.notes, said.tags, said.cards)
+    return change, lambda subject: replace(subject, **told)
+
+
 def _instant(name: str, text: str) -> datetime:
     try:
         return instant(text, None, ends=name == "valid_until")
@@ -253,7 +260,7 @@ def _particulars(args: Consented) -> Particulars:
     return Particulars(args.external_id, tags=frozenset(args.tags), groups=frozenset(args.groups))
 
 
-def _listed(one: Person) -> dict[str, Any]:
+def listed(one: Person) -> dict[str, Any]:
     """Return what an enroller is told of a person."""
     return {
         "person_id": one.person_id,

@@ -108,10 +108,9 @@ class PersonRenew(Args):
     offer_id: Identifier
 
 
-class PersonUpdate(Args):
-    """Say something anew of a person; what is left out stays, an empty text or list takes it away."""
+class Changes(Args):
+    """What is said anew of a person; what is left out stays, an empty text or list takes it away."""
 
-    person_id: Identifier
     name: Name | None = None
     external_id: Annotated[str, Field(max_length=_LINE)] | None = None
     notes: Annotated[str, Field(max_length=4000)] | None = None
@@ -121,6 +120,12 @@ class PersonUpdate(Args):
     status: Literal["active", "suspended"] | None = None
     valid_from: Instant | None = None
     valid_until: Instant | None = None
+
+
+class PersonUpdate(Changes):
+    """Say something anew of a person; what is left out stays, an empty text or list takes it away."""
+
+    person_id: Identifier
     consent: Annotated[Literal["withdrawn"] | None, Field(description="withdrawn erases the face")] = None
 
 

@@ -352,6 +352,22 @@ class Gallery(DatabaseFile):
                 return tuple(self._register.listed(page, [limit, after]))
             return tuple(sorted(self._register.listed(known=True), key=lambda one: (one.name, one.person_id)))
 
+    def page(self, after: int, limit: int, *, status: str = "", group: str = "") -> tuple[tuple[Person, ...], int]:
+        """Return so many people past the first `after`, by age, and how many there are in all.
+
+        Only those of a status, and of a group, static or dynamic, where these are not "".
+        """
+        chosen = "FROM person q WHERE (?1 = '' OR q.status = ?1)"
+        values: list[object] = [status]
+        if group:
+            chosen += " AND q.person_id IN (SELECT value FROM json_each(?2))"
+            values.append(json.dumps(self.members(group)))
+        page = f"SELECT q.number {chosen} ORDER BY q.number LIMIT {limit:d} OFFSET {after:d}"
+        with named_faults(GALLERY, self.path):
+            total = int(self._db.execute(f"SELECT COUNT(*) {chosen}", values).fetchone()[0])
+            found = tuple(self._register.listed(f"WHERE p.number IN ({page}) ORDER BY p.number", values))
+        return found, total
+
     def size(self) -> int:
         """Return how many people are enrolled."""
         with named_faults(GALLERY, self.path):

@@ -199,6 +199,19 @@ def test_pages_give_everybody_once(gallery: Gallery) -> None:
     assert [one.name for one in gallery.people()] == ["Ada", "Bob", "Cleo", "Dan", "Eve"]
 
 
+def test_pages_of_some_hold_those_alone(gallery: Gallery) -> None:
+    """A page of those with a status, or of a group of either kind, holds them alone and counts them."""
+    people = [enrol(gallery, name, seed) for seed, name in enumerate(("Ada", "Bob", "Cleo"))]
+    gallery.make_group("day", Rule(any_tags=("day",)))
+    for person_id in people[1:]:
+        gallery.set_access(Subject(person_id, "", Status.SUSPENDED, groups=frozenset({"staff"})))
+    gallery.set_details(people[0], tags=["day"])
+    found, total = gallery.page(1, 5, status="suspended", group="staff")
+    assert ([one.person_id for one in found], total) == (people[2:], 2)
+    assert [one.person_id for one in gallery.page(0, 5, group="day")[0]] == people[:1]
+    assert gallery.page(0, 5, group="nobody") == ((), 0)
+
+
 LABELS = st.sampled_from(["a", "b", "c"])
 
 
