@@ -67,6 +67,7 @@ class Admission:
         self.monitored = False  # whether the door tells when somebody goes through
         self.hint: Hint | None = None  # what the visitor is told now
         self.opened_for = ""  # the visit that the door was unlocked for last
+        self.unhurried = ""  # the visit that asked for more time
 
     @property
     def connected(self) -> bool:
@@ -131,6 +132,19 @@ class Admission:
         self.hint = hint
         self._show(Signal.READING)
 
+    def more_time(self, presentation_id: str, door: DoorState | None) -> None:
+        """Give this visit the extended time, once: of the grant that it may get, or of one that unlocks `door` now.
+
+        It opens nothing. Raises DoorError where the controller refuses.
+        """
+        if self.unhurried == presentation_id:
+            return
+        self.unhurried = presentation_id
+        if door is not None and door.until_s is not None and presentation_id == self.opened_for == door.by:
+            for_s = door.until_s - time.monotonic() + self._settings.door.extended_s
+            # What comes after the end is refused, a door that has just locked rests, and a lockdown is not passed.
+            self._door.pulse(Pulse(for_s, presentation_id, door.until_s, extended=True))
+
     def passed(self, presentation_id: str) -> None:
         """Note that the door was opened by whoever this visit let in. Raises StorageError."""
         person_id = self._on_the_way.pop(presentation_id, None)
@@ -176,6 +190,7 @@ class Admission:
         """Ask for the pulse, once the grant is written down; tell whether the door was unlocked."""
         age_s = self._clock() - visit.latest.frame.captured_at_s
         deadline_s = time.monotonic() + self._settings.recognition.freshness_s - age_s
+        extended = extended or self.unhurried == visit.presentation_id
         for_s = self._settings.door.unlock_s + (self._settings.door.extended_s if extended else 0.0)
         try:
             self._door.pulse(Pulse(for_s, visit.presentation_id, deadline_s, extended, bypass))

@@ -89,8 +89,12 @@ def _contrast(frame: Frame) -> float:
 class Capture:
     """Owns the camera in the thread `capture`. Live frames are dropped when late; a recording waits to be read."""
 
-    def __init__(self, opener: Callable[[], Camera], stall_s: float) -> None:
+    def __init__(
+        self, opener: Callable[[], Camera], stall_s: float, shown: Callable[[Frame], None] = lambda _frame: None
+    ) -> None:
+        """Take what it works with; `shown` hears of each frame in the capture's thread, and must be quick."""
         self._opener = opener
+        self._shown = shown
         self._stall_s = stall_s
         self._watch = FrameWatch(stall_s)
         self._ready = threading.Condition()
@@ -181,6 +185,8 @@ class Capture:
             self._end(None)
             return True
         accepted = self._watch.accept(frame) or not camera.live
+        if accepted:
+            self._shown(frame)
         words = self._watch.fault() if camera.live else ""
         if words in {STUCK_WORDS, LATE_WORDS}:
             raise CameraStalledError(f"camera {words}")

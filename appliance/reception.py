@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from appliance.clerk import Clerk
     from appliance.config import Settings
     from appliance.pipeline import Step
-    from appliance.records import Candidate, Embedding, Grade
+    from appliance.records import Candidate, DoorState, Embedding, Grade
     from appliance.ticket import Ticket
 
 LEFT_S = 1.0  # a face that is away for so long has left
@@ -187,6 +187,23 @@ class Reception:
         It counts only while the visitor who is asked for it is before the camera, and is in no log.
         """
         return self._asking.enter_pin(text, present=self._id_in_sight())
+
+    @property
+    def let_in(self) -> bool:
+        """Whether the door was last unlocked for the visitor who is before the camera now."""
+        return self._admission.opened_for != "" and self._admission.opened_for == self._id_in_sight()
+
+    @property
+    def unhurried(self) -> bool:
+        """Whether the visitor who is before the camera now has asked for more time."""
+        return self._admission.unhurried != "" and self._admission.unhurried == self._id_in_sight()
+
+    def more_time(self, door: DoorState | None) -> bool:
+        """Give the visitor before the camera more time, as `Admission.more_time`; tell whether somebody is there."""
+        visit_id = self._id_in_sight()
+        if visit_id is not None:
+            self._admission.more_time(visit_id, door)
+        return visit_id is not None
 
     def close(self) -> None:
         """Close every open ticket: silence is a refusal, also at the end."""

@@ -53,6 +53,7 @@ from appliance.pipeline.following import FollowingStages
 from appliance.pipeline.policy import configured
 from appliance.pipeline.presentation import Presentations
 from appliance.pipeline.reading import ModelStages, open_face_reader
+from appliance.preview import Mirror
 from appliance.privacy.purge import DailyPurge
 from appliance.privacy.retention import Rules, rules_of
 from appliance.reception import Reception
@@ -61,6 +62,7 @@ from appliance.switchboard import Switchboard
 from appliance.upgrade.door import lazy_upgrade
 from appliance.usecases import UseCases, door_acts, record_acts, ticket_acts
 from appliance.vitals import Vitals
+from appliance.watch import WatchDesk
 from appliance.web.accounts import Accounts
 from appliance.web.asked import carry_out, ticket_answers
 
@@ -112,7 +114,10 @@ class Service:
         self._pins: queue.Queue[str] = queue.Queue(4)
         self.clearance = clearance(installation)
         self._presentations = Presentations(self.settings.recognition.reading_s)
-        self._capture = Capture(lambda: open_camera(self.settings.camera), self.settings.camera.stall_s)
+        self._mirror = Mirror()
+        self._capture = Capture(
+            lambda: open_camera(self.settings.camera), self.settings.camera.stall_s, self._mirror.offer
+        )
         self.link = ControllerLink(installation.controller_socket)
         device = self.settings.device
         with contextlib.ExitStack() as opening:
@@ -159,6 +164,18 @@ class Service:
             local_time=self._access.control.local_time,
             attends=lambda voice: self._switchboard.attends(voice) or self._accounts.attends(voice),
         )
+        self._screen = WatchDesk(
+            self.settings,
+            self.reception,
+            self.doorway,
+            self.journal,
+            self._mirror,
+            fault=lambda: self._camera_fault,
+            enrolling=lambda: self._people.at_the_door.busy,
+            name_of=self._name_of,
+            clock=self._now,
+        )
+        self._closing.callback(self._mirror.close)
         self._people = PeopleDesk(
             installation,
             self.gallery,
@@ -172,6 +189,7 @@ class Service:
                 Pair: self._switchboard.pairing(self.journal).begin,
                 Do: self._do,
                 **ticket_answers(self.reception, device.id),
+                **self._screen.others,
             },
             codes=_codes,
             portrait=lambda step: encode_jpeg(kept_of(step)),
@@ -241,6 +259,8 @@ class Service:
             self._frame_s = frame.captured_at_s
             step = self._pipeline.step(frame, self._snapshot, self._point(), self._serve)
             self._see(step, frame)
+            self._screen.see(step)
+            self._screen.tend()
             if self._upgrade is not None:
                 self._upgrade.see(step, self._snapshot, self._point())
             self._nobody = step.presentation is None
@@ -283,6 +303,7 @@ class Service:
         self._home.tend()
         self._people.tend()
         self.reception.tick()
+        self._screen.tend()
         if self._nobody:  # who would have to wait for it
             self._purge.tend(time.monotonic())
 
@@ -324,6 +345,10 @@ class Service:
         point = door_point(self._stages.measured, self._own, own, self._snapshot.size)
         return "" if best.similarity >= point.threshold else "the threshold set for this person was not reached"
 
+    def _name_of(self, person_id: str) -> str:
+        person = self.gallery.person(person_id)
+        return "" if person is None else person.name
+
     def _present_gallery(self) -> GallerySnapshot:
         embedder = self._stages.embedder
         return self.gallery.current(embedder.model_id, embedder.dimension)
@@ -334,6 +359,7 @@ class Service:
             self._snapshot, self._own = snapshot, own_tail(self.gallery, snapshot.model_id)
 
     def _hear(self, event: AuditEvent) -> None:
+        self._screen.hear(event)
         if self._upgrade is not None:
             self._upgrade.hear(event)
 

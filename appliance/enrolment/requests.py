@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from appliance.access.pin import MAX_DIGITS, MIN_DIGITS
 from appliance.contract import Role  # noqa: TC001 - pydantic reads it
 from appliance.enrolment.desk import Newcomer
 from appliance.errors import RefusedError
@@ -130,7 +131,39 @@ class TicketPicture(_Request):
     ticket_id: Annotated[str, Field(max_length=63)]
 
 
-Request = Start | ListOffers | TakeOffer | Pair | Do | ListTickets | TicketPicture
+class Watch(_Request):
+    """Tell what is to be shown at the door, at once and whenever it changes."""
+
+    verb: Literal["watch"] = "watch"
+
+
+class Preview(_Request):
+    """Give what the camera sees, as it comes."""
+
+    verb: Literal["preview"] = "preview"
+
+
+class TypePin(_Request):
+    """Take a PIN that was typed at the door."""
+
+    verb: Literal["pin"] = "pin"
+    text: Annotated[str, Field(pattern=rf"^[0-9]{{{MIN_DIGITS},{MAX_DIGITS}}}$", repr=False)]
+
+
+class Ring(_Request):
+    """Somebody before the door rings."""
+
+    verb: Literal["bell"] = "bell"
+
+
+class MoreTime(_Request):
+    """Whoever stands before the door needs more time to go through."""
+
+    verb: Literal["more_time"] = "more_time"
+
+
+AtTheDoor = Watch | Preview | TypePin | Ring | MoreTime
+Request = Start | ListOffers | TakeOffer | Pair | Do | ListTickets | TicketPicture | AtTheDoor
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="verb")])
 
 

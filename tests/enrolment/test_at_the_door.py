@@ -22,7 +22,7 @@ from appliance.drivers.simulated_door import SimulatedDoorObserver
 from appliance.enrolment.desk import Newcomer
 from appliance.enrolment.requests import Start, read_request
 from appliance.errors import HardwareError, RefusedError
-from appliance.local_socket import MAX_BYTES, Call, Caller, LocalSocket, answer, ask
+from appliance.local_socket import MAX_BYTES, MAX_CALLERS, Call, Caller, LocalSocket, answer, ask
 from appliance.people.enrolment import Particulars
 from appliance.people.gallery import Gallery
 from appliance.people.person import Consent
@@ -175,14 +175,14 @@ def test_what_is_no_request_ends_the_call(short_folder: Path, packet: bytes) -> 
 
 
 def test_many_callers_and_silent_ones_hold_nothing_up(short_folder: Path) -> None:
-    """At most four are heard at once; who does not listen is hung up on, and the reader never waits."""
+    """At most twelve are heard at once; who does not listen is hung up on, and the reader never waits."""
     path = short_folder / "reader.sock"
     listening = LocalSocket(path)
     crowd = []
-    for _ in range(8):
+    for _ in range(MAX_CALLERS + 4):
         crowd.append(connected(path))
         listening.serve(lambda _caller, _request: None)
-    assert len(listening._callers) == 4
+    assert len(listening._callers) == MAX_CALLERS == 12
     for caller in listening._callers:
         for _ in range(10_000):
             caller.say({"hint": "hold_still"})
