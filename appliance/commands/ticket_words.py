@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from ostiary_client import Outcome, Reply, Ticket
 
-_REASONS = {
+REASONS = {
     Reason.UNKNOWN_FACE: "the face is not enrolled, or not alike enough",
     Reason.AMBIGUOUS_MATCH: "two enrolled people are nearly as alike",
     Reason.LIVENESS_UNCERTAIN: "it is not certain that this is a living face",
     Reason.MULTIPLE_FACES: "several people stand before the camera",
     Reason.SECOND_FACTOR_REQUIRED: "the face alone is not enough here",
 }
-_REFUSALS = {
+REFUSALS = {
     **UNANSWERED,
     "ticket_expired": "too late, the time had run out",
     "unknown_ticket": "the door does not know this ticket",
@@ -47,7 +47,7 @@ _ENDS = {
 def shown(ticket: Ticket, before: Ticket | None, picture: str) -> Iterator[str]:
     """Give the lines about a ticket, or about what is new in it; `picture` says where it is, "" for nothing new."""
     if before is None:
-        yield _REASONS.get(ticket.reason, ticket.reason)
+        yield REASONS.get(ticket.reason, ticket.reason)
     for name, said in _said(ticket).items():
         if said and (before is None or _said(before)[name] != said):
             yield f"{name:10} {said}"
@@ -67,7 +67,7 @@ def refused_in_words(reply: Reply) -> str:
     if reply.error == "already_answered":
         reason, by = (str(reply.result.get(name, "")) for name in ("reason", "by"))
         return f"too late: {_end(reason, by)}"
-    return f"refused: {_REFUSALS.get(reply.error, cleaned(reply.error))}"
+    return f"refused: {REFUSALS.get(reply.error, cleaned(reply.error))}"
 
 
 def round_of(ticket: Ticket) -> int:

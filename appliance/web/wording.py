@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from appliance.access.subject import FactorPolicy, Status
+from appliance.commands import ticket_words
 from appliance.contract import Alarm, EventType, Hint, LockState, Mode, Phase, Reason, Role
 from appliance.people.person import Source
 from appliance.records import Flaw, Grade
@@ -101,15 +102,11 @@ _BAD = frozenset(
 
 REASONS: Final[Mapping[Reason, str]] = MappingProxyType(
     {
+        **ticket_words.REASONS,
         Reason.OK: "as asked",
-        Reason.UNKNOWN_FACE: "the face is not enrolled, or not alike enough",
         Reason.LOW_QUALITY: "the view was too poor",
         Reason.LIVENESS_FAILED: "not a living face",
-        Reason.LIVENESS_UNCERTAIN: "it is not certain that this is a living face",
-        Reason.AMBIGUOUS_MATCH: "two enrolled people are nearly as alike",
-        Reason.MULTIPLE_FACES: "several people stand before the camera",
         Reason.WRONG_PIN: "wrong PIN",
-        Reason.SECOND_FACTOR_REQUIRED: "the face alone is not enough here",
         Reason.EXPIRED: "their time here is over",
         Reason.NOT_YET_VALID: "their time here has not begun",
         Reason.SUSPENDED: "suspended",
