@@ -87,7 +87,7 @@ def described(seen: SeenFace, width_px: int, height_px: int, face_id: str | None
     geometry, quality = seen.geometry, seen.quality
     return DetectedFace(
         face_id,
-        _rectangle(seen.detection.box, width_px, height_px),
+        rectangle(seen.detection.box, width_px, height_px),
         seen.detection.score,
         named(geometry.landmarks),
         HeadPose(geometry.yaw_deg, geometry.pitch_deg, geometry.roll_deg),
@@ -97,7 +97,8 @@ def described(seen: SeenFace, width_px: int, height_px: int, face_id: str | None
     )
 
 
-def _rectangle(box: NDArray[np.float32], width_px: int, height_px: int) -> Rectangle:
+def rectangle(box: NDArray[np.float32], width_px: int, height_px: int) -> Rectangle:
+    """Return a face's box (4,) x0 y0 x1 y1 px, as far as it lies in a picture of this size."""
     low = np.clip(np.round(box[:2]), 0, (width_px - 1, height_px - 1)).astype(int)
     high = np.clip(np.round(box[2:]), low + 1, (width_px, height_px)).astype(int)
     return Rectangle(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))

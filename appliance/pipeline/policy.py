@@ -55,18 +55,26 @@ def decide(seen: Presentation, candidates: Sequence[Candidate], point: Operating
 
     Only the last line grants. NaN anywhere, no candidates, or a silent stage never reaches it.
     """
-    over = seen.read_for_s >= rules.reading_s
-    doubt = (
-        _unread(seen, rules, over=over)
-        or _several(seen, rules, over=over)
-        or not_live(seen, rules, over=over)
-        or _not_recognised(seen, candidates, point, over=over)
-    )
+    doubt = in_doubt(seen, rules) or _not_recognised(seen, candidates, point, over=_over(seen, rules))
     if doubt is not None:
         return doubt
     if not rules.face_only:
         return Refer(Reason.SECOND_FACTOR_REQUIRED)
     return Grant(candidates[0].person_id)
+
+
+def in_doubt(seen: Presentation, rules: Rules) -> Deny | Refer | Wait | None:
+    """Return what speaks against one living person who stands there alone and was read, whoever they are.
+
+    None is for nothing; Wait means that more frames may help.
+    """
+    over = _over(seen, rules)
+    return _unread(seen, rules, over=over) or _several(seen, rules, over=over) or not_live(seen, rules, over=over)
+
+
+def _over(seen: Presentation, rules: Rules) -> bool:
+    """Tell whether the reading time is over."""
+    return seen.read_for_s >= rules.reading_s
 
 
 def _unread(seen: Presentation, rules: Rules, *, over: bool) -> Deny | Wait | None:
