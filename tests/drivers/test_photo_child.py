@@ -15,7 +15,7 @@ import pytest
 
 from appliance.drivers import photo_child
 from appliance.drivers.photo import decode_photo, encode_jpeg, encode_png
-from appliance.drivers.photo_child import MEMORY_BYTES, decode_apart
+from appliance.drivers.photo_child import MEMORY_BYTES, decode_apart, decode_series_apart
 from appliance.drivers.scene import FACES
 from appliance.errors import PhotoError
 
@@ -40,6 +40,16 @@ def test_what_is_no_photo_is_one_line(data: bytes, why: str) -> None:
     """A9, A10, A11: what cannot be decoded is one line with the name that it was given."""
     with pytest.raises(PhotoError, match=f"^photo u1#1 .*{why}"):
         decode_apart(data, "u1#1")
+
+
+def test_a_series_is_whole_or_nothing() -> None:
+    """A13: pictures of one sender come back in order; with one that is broken, or too large, none comes back."""
+    small, other = (encode_png(np.full((30, 40, 3), level, np.uint8)) for level in (7, 200))
+    decoded = decode_series_apart([small, other, small], "clip", 1200)
+    assert [int(one[0, 0, 0]) for one in decoded] == [7, 200, 7]
+    for broken in (small[:-20], b"", FACE):
+        with pytest.raises(PhotoError, match=r"^photo clip "):
+            decode_series_apart([small, broken, small], "clip", 1200)
 
 
 def test_a_decoder_that_dies_takes_nobody_along() -> None:
