@@ -19,12 +19,14 @@ from appliance.access.subject import Subject
 from appliance.audit import AuditLog
 from appliance.clients import Registry
 from appliance.enrolment.book import BulkBook
+from appliance.kept_faces.store import KeptFaces
 from appliance.people.gallery import Consent, Gallery
+from appliance.people.protection import Protection
 from appliance.records import Embedding, Grade
 from appliance.web.accounts import Accounts
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "schema.md").read_text(encoding="utf-8")
-NAMES = ("gallery", "keys", "audit", "ledger", "enrolment", "clients", "web")
+NAMES = ("gallery", "keys", "audit", "ledger", "enrolment", "clients", "web", "faces")
 SECRETS = ("Ada Lovelace", "ext-4711", "left-handed", "card-99", "argon-hash")
 
 
@@ -46,6 +48,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Accounts(folder / "web.db").close()
     AuditLog(folder / "audit.db", "ostiary", "front").close()
     BulkBook(folder / "enrolment.db", bytes(32)).close()
+    KeptFaces(folder / "faces.db", bytes(32), Protection(bytes(32))).close()
     return folder
 
 

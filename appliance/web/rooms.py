@@ -8,7 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from appliance.drivers.photo_child import decode_apart
+from appliance.kept_faces.room import KeptRoom, open_kept_room
 from appliance.web.accounts import Accounts
+from appliance.web.answers import AnswerBook, open_answers
 from appliance.web.books import Books, open_books
 from appliance.web.desk import Desk
 from appliance.web.faceroom import FaceRoom, open_face_room
@@ -33,8 +35,10 @@ class Rooms:
     accounts: Desk[Accounts]
     books: Desk[Books]
     faces: Desk[FaceRoom]
+    kept: Desk[KeptRoom]
     decoder: Desk[None]
     reader: Reader
+    answers: Desk[AnswerBook]
     limits: Buckets  # by voice
 
     async def decoded(self, image: bytes, name: str) -> NDArray[np.uint8]:
@@ -53,8 +57,10 @@ async def opened(installation: Installation) -> AsyncIterator[Rooms]:
         Desk("accounts", partial(Accounts, installation.web_file), waiting=256),
         Desk("books", partial(open_books, installation)),
         Desk("faces", partial(open_face_room, installation), waiting=8),
+        Desk("kept", partial(open_kept_room, installation)),
         Desk("decoder", nullcontext, waiting=8),
         Reader(installation.reader_socket),
+        Desk("answers", partial(open_answers, installation)),
         requests_of_voices(installation.settings.web.requests_per_s),
     )
     try:
@@ -62,7 +68,9 @@ async def opened(installation: Installation) -> AsyncIterator[Rooms]:
     finally:
         rooms.reader.close()
         rooms.decoder.close()
+        rooms.kept.close()
         rooms.faces.close()
+        rooms.answers.close()
         rooms.books.close()
         rooms.accounts.close()
 

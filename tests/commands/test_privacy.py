@@ -21,6 +21,7 @@ from appliance.commands.options import Installation, open_installation
 from appliance.contract import EventType, Role
 from appliance.enrolment.book import ENROLMENT
 from appliance.errors import ApplianceError
+from appliance.kept_faces.schema import KEPT
 from appliance.people.gallery import Consent, Gallery
 from appliance.privacy.report import UNKNOWN
 from appliance.records import Embedding, Grade
@@ -105,7 +106,8 @@ def test_the_report_counts_what_is_there(installation: Installation) -> None:
 def test_every_table_and_file_has_a_purpose(installation: Installation) -> None:
     """Whatever a device keeps, the report says what for; what it does not know is called unknown, never left out."""
     ostiary(installation, "export", "Bea", "--to", str(installation.state.parent / "bea.zip"))
-    for path, schema in ((installation.enrolment_file, ENROLMENT), (installation.clients_file, CLIENTS)):
+    opened = ((installation.enrolment_file, ENROLMENT), (installation.clients_file, CLIENTS))
+    for path, schema in (*opened, (installation.kept_file, KEPT)):
         open_database(path, schema).close()
     assert [one["place"] for one in told(installation)["holdings"] if one["purpose"] == UNKNOWN] == []
     (installation.state / "notes.txt").write_text("x")
