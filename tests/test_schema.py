@@ -24,9 +24,10 @@ from appliance.people.gallery import Consent, Gallery
 from appliance.people.protection import Protection
 from appliance.records import Embedding, Grade
 from appliance.web.accounts import Accounts
+from appliance.web.answers import AnswerBook
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "schema.md").read_text(encoding="utf-8")
-NAMES = ("gallery", "keys", "audit", "ledger", "enrolment", "clients", "web", "faces")
+NAMES = ("gallery", "keys", "audit", "ledger", "enrolment", "clients", "web", "answers", "faces")
 SECRETS = ("Ada Lovelace", "ext-4711", "left-handed", "card-99", "argon-hash")
 
 
@@ -46,6 +47,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Ledger(folder / "ledger.db").close()
     Registry(folder / "clients.db").close()
     Accounts(folder / "web.db").close()
+    AnswerBook(folder / "answers.db", bytes(32)).close()
     AuditLog(folder / "audit.db", "ostiary", "front").close()
     BulkBook(folder / "enrolment.db", bytes(32)).close()
     KeptFaces(folder / "faces.db", bytes(32), Protection(bytes(32))).close()

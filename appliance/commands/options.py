@@ -116,6 +116,11 @@ class Installation:
         return self.state / "faces.db"
 
     @property
+    def answers_file(self) -> Path:
+        """The database of answers that the HTTP interface gives again to the same request."""
+        return self.state / "answers.db"
+
+    @property
     def clients_file(self) -> Path:
         """The database of those who may send commands."""
         return self.state / "clients.db"

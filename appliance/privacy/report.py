@@ -21,6 +21,7 @@ from appliance.people.migrations import GALLERY
 from appliance.privacy.lifetimes import Lifetimes
 from appliance.privacy.retention import Why, due, rules_of
 from appliance.storage import named_faults, open_database
+from appliance.web.answers import ANSWERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,12 +82,15 @@ PURPOSES = {
         "kept_person": "people of those groups, none of them of the door: random id; name and user data sealed",
         "kept_face": "their templates, sealed and turned, to compare with; until their client erases them",
     },
+    "answers.db": {
+        "answer": "what the HTTP interface answered, sealed, for a day: the same request does nothing twice"
+    },
     "enrolment.db": {
         "invitation": "open invitations, with what they say sealed",
         "item": "keyed hashes of what was enrolled in bulk, so that it can be taken up again",
     },
 }
-_DATABASES = {**DATABASES, "keys.db": KEYS, "enrolment.db": ENROLMENT, "faces.db": KEPT}
+_DATABASES = {**DATABASES, "keys.db": KEYS, "enrolment.db": ENROLMENT, "answers.db": ANSWERS, "faces.db": KEPT}
 # What else may lie in the state folder.
 FILES = {
     "setup.code": "the code by which the first account is made, until it is",
