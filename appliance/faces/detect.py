@@ -5,7 +5,7 @@ Age, gender, emotion, hair and make-up are never told: they are guesses about pe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,27 +66,30 @@ def detect(
     reader: PictureReader,
     transient: TransientFaces | None = None,
     for_s: float = MAX_LIFE_S,
+    least_px: int = 1,
 ) -> tuple[DetectedFace, ...]:
     """Return the faces in (H, W, 3) RGB pixels, largest first, at most 100; () for none.
 
-    With `transient`, each face that can be read is kept there for `for_s` seconds, 60..86,400, and has an id.
-    Raises UsageError for another time, before anything is read.
+    Those less than `least_px` wide or high are passed over. With `transient`, each face that can be read is kept there
+    for `for_s` seconds, 60..86,400, and has an id. Raises UsageError for another time, before anything is read.
     """
     check_life(for_s)
     found = []
     for seen in reader.read(pixels, templates=transient is not None):
-        face_id = None
+        face = described(seen, pixels.shape[1], pixels.shape[0])
+        if min(face.rectangle.width_px, face.rectangle.height_px) < least_px:
+            continue
         if transient is not None and seen.embedding is not None:
-            face_id = transient.keep(TransientFace(seen.embedding, seen.detection.box), for_s)
-        found.append(described(seen, pixels.shape[1], pixels.shape[0], face_id))
+            face = replace(face, face_id=transient.keep(TransientFace(seen.embedding, seen.detection.box), for_s))
+        found.append(face)
     return tuple(found)
 
 
-def described(seen: SeenFace, width_px: int, height_px: int, face_id: str | None = None) -> DetectedFace:
+def described(seen: SeenFace, width_px: int, height_px: int) -> DetectedFace:
     """Return what is told of one face of a picture of this size."""
     geometry, quality = seen.geometry, seen.quality
     return DetectedFace(
-        face_id,
+        None,
         rectangle(seen.detection.box, width_px, height_px),
         seen.detection.score,
         named(geometry.landmarks),

@@ -154,3 +154,12 @@ def test_exposure_is_of_clipped_pixels_and_not_of_skin(changed: Quality, exposed
     seen = appearance(changed)
     assert seen.exposure is exposed
     assert 0 <= seen.exposure_value <= 1
+
+
+def test_faces_that_are_too_small_are_passed_over(reader: PictureReader) -> None:
+    """A15: of a picture with a large and a smaller face, only those of the asked size are told, and have an id."""
+    transient = TransientFaces()
+    sizes = [min(one.rectangle.width_px, one.rectangle.height_px) for one in detect(two_heads(), reader)]
+    found = detect(two_heads(), reader, transient, least_px=max(sizes))
+    assert [min(one.rectangle.width_px, one.rectangle.height_px) for one in found] == [max(sizes)]
+    assert len(transient) == 1
