@@ -11,14 +11,9 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from appliance.access.explain import explain
-from appliance.access.judge import judge
-from appliance.access.ledger import Ledger
-from appliance.access.schedule import Moment, instant
 from appliance.access.subject import Factor
-from appliance.access.verdict import Refused, Standing
+from appliance.access.verdict import Refused
 from appliance.audit import AuditLog
-from appliance.clock import WallClock
 from appliance.commands.options import Installation, duration, with_installation
 from appliance.contract import Alarm
 from appliance.door.hardware import Input
@@ -26,17 +21,15 @@ from appliance.door.link import BEAT_S, ControllerLink
 from appliance.door.protocol import Ruling
 from appliance.doorway import in_words
 from appliance.drivers.simulated_world import SimulatedWorld
-from appliance.errors import RefusedError, UsageError
+from appliance.errors import RefusedError
+from appliance.explaining import explained
 from appliance.journal import Journal
 from appliance.operating import FIRE_TEST_S, DoorVerbs
-from appliance.people.gallery import Gallery
-from appliance.people.rights import subject_of
 from appliance.records import Actor, ActorKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from appliance.access.rules import Rules
     from appliance.records import DoorState
 
 _CONNECT_S = 2.0
@@ -136,16 +129,10 @@ def explain_person(
     installation: Installation, name_or_id: str, *, at_text: str | None, in_lockdown: bool, shown: tuple[str, ...]
 ) -> None:
     """Say in words whether and why somebody would get in, check by check; exit 1 where they would not."""
-    rules = installation.open_rules().rules
-    moment = _moment(installation, rules, at_text)
-    with Gallery(installation.gallery_file) as gallery, Ledger(installation.ledger_file) as ledger:
-        subject = subject_of(gallery, name_or_id)
-        passage = ledger.passage(subject.person_id)
-    door_id = installation.settings.device.door
-    standing = Standing(door_id, frozenset(map(Factor, shown)), in_lockdown, _doubt(installation), passage)
-    for line in explain(subject, rules, moment, standing):
+    found = explained(installation, name_or_id, at_text, frozenset(map(Factor, shown)), in_lockdown=in_lockdown)
+    for line in found.lines:
         click.echo(line)
-    if isinstance(judge(subject, rules, moment, standing), Refused):
+    if isinstance(found.verdict, Refused):
         raise click.exceptions.Exit(1)
 
 
@@ -167,24 +154,6 @@ def simulate(installation: Installation, line: str, word: str) -> None:
         world.cut(Input(line))
     else:
         world.set(Input(line), active=word == "active")
-
-
-def _doubt(installation: Installation) -> str:
-    """Return why a face alone does not open this door; "" where it does."""
-    from appliance.commissioning.clearance import clearance  # noqa: PLC0415  moving a door must not load OpenCV
-
-    cleared = clearance(installation)
-    return "" if cleared.face_only else cleared.words
-
-
-def _moment(installation: Installation, rules: Rules | None, at_text: str | None) -> Moment:
-    """Return the time that is asked about, as if the clock were set then, or now as the clock is."""
-    if at_text is None:
-        return WallClock(installation.settings.access.clock)()
-    try:
-        return Moment(instant(at_text, rules.time_zone if rules is not None else None, ends=False), clock_set=True)
-    except ValueError as fault:
-        raise UsageError(f"--at is {at_text!r}; {fault}") from fault
 
 
 def _carry_out(installation: Installation, verb: Callable[[DoorVerbs, Actor], DoorState]) -> None:
