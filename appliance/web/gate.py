@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
+from appliance.web.guard import SAFE, UNGUARDED, asked_by, meet
+from appliance.web.limits import TooManyError, network_of, requests_of_addresses
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from appliance.config import WebSettings
 
+MAX_HEAD = 32 * 1024
 MAX_BODY = 8 * 1024 * 1024  # an image of 6 MB, which the faces' interface refuses in its own words, and its form
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+MAX_BODY_OF_NOBODY = 64 * 1024  # a form to sign in with
+LARGE_AT_ONCE = 8  # bodies beyond that: what all of them take stays bounded
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "media-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-_HEADERS = {
+ANSWER_HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -27,16 +38,24 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",  # after signing out, the way back shows nothing
 }
+_FILE_HEADERS = {"Cache-Control": "no-cache"}  # kept, and asked about: the same names come with the next version
+_FOREIGN = "this comes from another site\n"
 
 
 class Gate:
-    """Refuses what no browser or client of ours sends, and says how the answer may be used."""
+    """Refuses what no browser or client of ours sends, and says how the answer may be used.
+
+    It stands around the whole application, its faults included. Belongs to the event loop.
+    """
 
     def __init__(self, app: ASGIApp, settings: WebSettings) -> None:
         self._app = app
         self._names = settings.host_names
         self._tls = settings.tls
+        self._addresses = requests_of_addresses(settings.requests_per_s)
+        self._large = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
@@ -46,31 +65,95 @@ class Gate:
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._mark(MutableHeaders(scope=message))
+                self._mark(scope["path"], MutableHeaders(scope=message))
             await send(message)
 
-        refused = self._refusal(scope["method"], Headers(scope=scope))
-        await (refused or self._app)(scope, receive, marked)
+        headers = Headers(scope=scope)
+        refused = self._refusal(scope, headers) or await self._refusal_of_size(scope, headers)
+        if refused is not None:
+            await refused(scope, receive, marked)
+            return
+        most = _most_of(Request(scope))
+        with self._counted(headers):
+            await self._app(scope, _measured(receive, most), marked)
 
-    def _mark(self, headers: MutableHeaders) -> None:
-        for name, value in _HEADERS.items():
+    def _mark(self, path: str, headers: MutableHeaders) -> None:
+        own = _FILE_HEADERS if path.startswith(UNGUARDED) else {}
+        for name, value in (ANSWER_HEADERS | own).items():
             headers.setdefault(name, value)
-        headers.setdefault("Cache-Control", "no-store")
         if self._tls:
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")
 
-    def _refusal(self, method: str, headers: Headers) -> PlainTextResponse | None:
+    def _refusal(self, scope: Scope, headers: Headers) -> PlainTextResponse | None:
+        return _refusal_of_form(scope, headers) or self._refusal_of_place(scope, headers)
+
+    def _refusal_of_place(self, scope: Scope, headers: Headers) -> PlainTextResponse | None:
         if _without_port(headers.get("host", "")) not in self._names:  # or a page elsewhere could point its name here
             return PlainTextResponse("the Host header names another host; web.names lists ours\n", 421)
         origin = headers.get("origin")
-        if method not in _SAFE and origin is not None and urlsplit(origin).netloc != headers.get("host"):
-            return PlainTextResponse("this comes from another site\n", 403)
-        if headers.get("sec-fetch-site") == "cross-site" and method not in _SAFE:
-            return PlainTextResponse("this comes from another site\n", 403)
-        length = headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit() and len(length) < 16 and int(length) <= MAX_BODY):
-            return PlainTextResponse(f"the body is too large; {MAX_BODY} bytes are allowed\n", 413)
+        if scope["method"] not in SAFE:
+            if origin is not None and urlsplit(origin).netloc != headers["host"]:
+                return PlainTextResponse(_FOREIGN, 403)
+            # Another port of this host is the same site to a browser, and a different one to us.
+            if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+                return PlainTextResponse(_FOREIGN, 403)
+        try:
+            self._addresses.take(network_of(scope["client"][0] if scope.get("client") else ""))
+        except TooManyError as fault:
+            return PlainTextResponse(f"{fault}\n", 429, fault.headers)
         return None
+
+    async def _refusal_of_size(self, scope: Scope, headers: Headers) -> PlainTextResponse | None:
+        await meet(Request(scope))
+        length, most = headers.get("content-length", "0"), _most_of(Request(scope))
+        if not (length.isascii() and length.isdigit() and len(length) < 16 and int(length) <= most):
+            return PlainTextResponse(f"the body is too large; {most} bytes are allowed\n", 413)
+        if _is_large(headers) and self._large >= LARGE_AT_ONCE:
+            return PlainTextResponse("too many uploads at once; try again\n", 503, {"Retry-After": "2"})
+        return None
+
+    @contextmanager
+    def _counted(self, headers: Headers) -> Iterator[None]:
+        large = _is_large(headers)
+        self._large += large
+        try:
+            yield
+        finally:
+            self._large -= large
+
+
+def _refusal_of_form(scope: Scope, headers: Headers) -> PlainTextResponse | None:
+    if scope["http_version"] not in {"1.0", "1.1"}:
+        return PlainTextResponse("this version of HTTP is not spoken here\n", 505)
+    if len(scope["raw_path"]) + len(scope["query_string"]) + sum(map(len, chain(*scope["headers"]))) > MAX_HEAD:
+        return PlainTextResponse(f"the head is too large; {MAX_HEAD} bytes are allowed\n", 431)
+    if "transfer-encoding" in headers and "content-length" in headers:  # two readers, two requests
+        return PlainTextResponse("both Content-Length and Transfer-Encoding say where the body ends\n", 400)
+    return None
+
+
+def _most_of(request: Request) -> int:
+    """Return how many bytes this one may send."""
+    return MAX_BODY if asked_by(request) is not None else MAX_BODY_OF_NOBODY
+
+
+def _is_large(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or int(headers.get("content-length", "0")) > MAX_BODY_OF_NOBODY
+
+
+def _measured(receive: Receive, most: int) -> Receive:
+    """Return `receive`, which raises once the body is larger than it may be: in chunks it says no size beforehand."""
+    received = 0
+
+    async def measured() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise HTTPException(413, f"the body is too large; {most} bytes are allowed")
+        return message
+
+    return measured
 
 
 def _without_port(host: str) -> str:

@@ -23,6 +23,7 @@ E = TypeVar("E", bound="Callable[..., Any]")
 COOKIE = "ostiary"  # over TLS with the prefix that binds it to this host
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 READERS = frozenset(Role)  # of pages that show nothing of people
+UNGUARDED = "/static/"  # files that are the same everywhere
 
 
 class NobodyError(ApplianceError):
@@ -64,16 +65,28 @@ def at_the_door(endpoint: E) -> E:
     return endpoint
 
 
+async def meet(request: Request) -> None:
+    """Find out who sent the request, before anything else of it is read; a fault of that waits for the guard."""
+    request.scope["who"], request.scope["unmet"] = None, None
+    if request.url.path.startswith(UNGUARDED):
+        return
+    try:
+        request.scope["who"] = await _known(request)
+    except ApplianceError as fault:
+        request.scope["unmet"] = fault
+
+
 async def guard(request: Request) -> None:
     """Let the request through to its route, with `who_is` set, or raise NobodyError, NotAllowedError or TooManyError.
 
     The first dependency of every application of the web.
     """
     policy = getattr(request.scope.get("endpoint"), "policy", None)
-    who = await _known(request)
+    if (fault := request.scope["unmet"]) is not None:
+        raise fault
+    who = asked_by(request)
     if who is not None:
         rooms_of(request).limits.take(who.voice)
-    request.scope["who"] = who
     if policy is not None and policy.everybody:
         return
     if who is None:

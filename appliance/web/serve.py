@@ -11,6 +11,8 @@ import uvicorn
 
 from appliance.errors import HardwareError
 from appliance.web.app import make_app
+from appliance.web.connection import Connection
+from appliance.web.gate import MAX_HEAD, Gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from appliance.commands.options import Installation
 
 START_S = 20.0
-CONNECTIONS = 128
-HEAD_BYTES = 32 * 1024
 
 
 def server(installation: Installation) -> uvicorn.Server:
@@ -27,7 +27,7 @@ def server(installation: Installation) -> uvicorn.Server:
     web = installation.settings.web
     return uvicorn.Server(
         uvicorn.Config(
-            make_app(installation),
+            Gate(make_app(installation), web),
             host=web.host,
             port=web.port,
             ssl_certfile=web.cert_file or None,
@@ -36,12 +36,11 @@ def server(installation: Installation) -> uvicorn.Server:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS,
             timeout_keep_alive=5,
             timeout_graceful_shutdown=3,
-            h11_max_incomplete_event_size=HEAD_BYTES,
+            h11_max_incomplete_event_size=MAX_HEAD,
             ws="none",
-            http="h11",
+            http=Connection,
             loop="asyncio",
             lifespan="on",
         )

@@ -7,6 +7,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -79,6 +80,11 @@ class Web:
         """Return the secret of a new API key of this role."""
         with Accounts(self.installation.web_file) as accounts:
             return accounts.add_key(name or f"{role.value}-key", role, answers_for)
+
+    def connect(self) -> socket.socket:
+        """Return a connection on which anything may be said."""
+        address = urlsplit(self.url)
+        return socket.create_connection((address.hostname, address.port), timeout=10)
 
     def kiosk(self) -> str:
         """Return the secret of a session of the screen at the door."""
