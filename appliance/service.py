@@ -36,11 +36,12 @@ from appliance.drivers.photo import encode_jpeg
 from appliance.drivers.photo_child import decode_apart
 from appliance.drivers.qr import read_codes
 from appliance.enrolment.photo_desk import PhotoDesk
-from appliance.enrolment.requests import Do
+from appliance.enrolment.requests import Do, Look
 from appliance.errors import ApplianceError, DoorError, StorageError
 from appliance.feed import feed_acts
 from appliance.home_assistant.desk import HomeDesk
 from appliance.journal import Journal
+from appliance.look import LookDesk
 from appliance.operating import DoorVerbs
 from appliance.pairing_desk import Pair
 from appliance.people.calibration import door_point, own_tail
@@ -176,6 +177,7 @@ class Service:
             clock=self._now,
         )
         self._closing.callback(self._mirror.close)
+        self._look = LookDesk(rules, lambda step: encode_jpeg(kept_of(step)))
         self._people = PeopleDesk(
             installation,
             self.gallery,
@@ -188,6 +190,7 @@ class Service:
             others={
                 Pair: self._switchboard.pairing(self.journal).begin,
                 Do: self._do,
+                Look: self._look.begin,
                 **ticket_answers(self.reception, device.id),
                 **self._screen.others,
             },
@@ -286,6 +289,7 @@ class Service:
         carry_out(self._use_cases, caller, asked)
 
     def _see(self, step: Step, frame: Frame) -> None:
+        self._look.see(step)
         if self._people.see(step, frame.captured_at_s):
             self._unfinished = None
             return
@@ -302,6 +306,7 @@ class Service:
         self._serve()
         self._home.tend()
         self._people.tend()
+        self._look.tend()
         self.reception.tick()
         self._screen.tend()
         if self._nobody:  # who would have to wait for it

@@ -131,6 +131,15 @@ class TicketPicture(_Request):
     ticket_id: Annotated[str, Field(max_length=63)]
 
 
+class Look(_Request):
+    """Say whether whoever comes before the camera next is alive, and whose face it is."""
+
+    verb: Literal["look"] = "look"
+    by: Annotated[str, Field(pattern=VOICE)]
+    for_s: Annotated[float, Field(ge=1, le=600, allow_inf_nan=False)]
+    picture: bool = False
+
+
 class Watch(_Request):
     """Tell what is to be shown at the door, at once and whenever it changes."""
 
@@ -163,7 +172,7 @@ class MoreTime(_Request):
 
 
 AtTheDoor = Watch | Preview | TypePin | Ring | MoreTime
-Request = Start | ListOffers | TakeOffer | Pair | Do | ListTickets | TicketPicture | AtTheDoor
+Request = Start | ListOffers | TakeOffer | Pair | Do | ListTickets | TicketPicture | AtTheDoor | Look
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="verb")])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -55,6 +55,7 @@ class Witness:
         self._rules = rules
         self._visit = ""
         self._frames = 0  # of this visit, since we look
+        self._since_s = 0.0  # when the first of them was captured
         self._best: tuple[tuple[int, float], Step] | None = None  # how clear the clearest view was
         self._latest: Presentation | None = None
 
@@ -63,14 +64,16 @@ class Witness:
         visit = step.presentation
         if visit is None:
             return None
+        seen_s = visit.latest.frame.captured_at_s
         if visit.presentation_id != self._visit:  # somebody else, or come back: nothing is carried over
-            self._visit, self._frames, self._best = visit.presentation_id, 0, None
+            self._visit, self._frames, self._since_s, self._best = visit.presentation_id, 0, seen_s, None
         self._frames += 1
         self._latest = visit
         clear = visit.latest.quality.grade, visit.latest.quality.sharpness
         if self._best is None or clear > self._best[0]:
             self._best = clear, step
-        doubt = in_doubt(visit, self._rules)
+        # Whoever stood there before has the whole reading time from now on: they may have been standing still.
+        doubt = in_doubt(replace(visit, started_at_s=self._since_s), self._rules)
         if isinstance(doubt, Wait) or self._frames < self._rules.min_frames:
             return None
         return self._told(Life.REAL if doubt is None else _life(doubt.reason))

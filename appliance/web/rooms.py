@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from appliance.drivers.photo_child import decode_apart
+from appliance.faces.sessions import LivenessSessions
 from appliance.kept_faces.room import KeptRoom, open_kept_room
 from appliance.web.accounts import Accounts
 from appliance.web.answers import AnswerBook, open_answers
@@ -40,6 +41,7 @@ class Rooms:
     reader: Reader
     answers: Desk[AnswerBook]
     limits: Buckets  # by voice
+    sessions: LivenessSessions
 
     async def decoded(self, image: bytes, name: str) -> NDArray[np.uint8]:
         """Return what a stranger's JPEG or PNG shows, (H, W, 3) RGB, decoded in a child that may die of it.
@@ -62,10 +64,12 @@ async def opened(installation: Installation) -> AsyncIterator[Rooms]:
         Reader(installation.reader_socket),
         Desk("answers", partial(open_answers, installation)),
         requests_of_voices(installation.settings.web.requests_per_s),
+        LivenessSessions(),
     )
     try:
         yield rooms
     finally:
+        rooms.sessions.close()
         rooms.reader.close()
         rooms.decoder.close()
         rooms.kept.close()
