@@ -111,6 +111,11 @@ class Installation:
         return self.state / "setup.code"
 
     @property
+    def kiosk_file(self) -> Path:
+        """The code by which the screen at the door begins its session."""
+        return self.state / "kiosk.code"
+
+    @property
     def kept_file(self) -> Path:
         """The database of faces that clients of the face interface keep here."""
         return self.state / "faces.db"

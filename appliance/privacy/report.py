@@ -94,6 +94,7 @@ _DATABASES = {**DATABASES, "keys.db": KEYS, "enrolment.db": ENROLMENT, "answers.
 # What else may lie in the state folder.
 FILES = {
     "setup.code": "the code by which the first account is made, until it is",
+    "kiosk.code": "the digest of the code by which the screen at the door begins its session, for a minute",
     "gallery.key": "the device key, which opens all of it; readable by its owner alone",
     "device.key": "the key by which this device signs",
     "audit.head": "the newest entry of the log, to notice a cut",

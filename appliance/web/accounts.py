@@ -34,6 +34,7 @@ WEB = Schema("web accounts", 0x4F537057, 1, _MIGRATIONS)  # "OSpW"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 SESSION_S = 12 * 3600.0  # at most, however busy
 IDLE_S = 30 * 60.0
+KIOSK_S = 365 * 86_400.0
 SECOND_STEP_S = 5 * 60.0  # between the password and the code
 SEEN_S = 60.0  # how exactly it is kept when somebody was last seen: no write with every request
 KEY_PREFIX = "osk_"  # so that a scanner for leaked secrets can know one
@@ -230,8 +231,8 @@ class Accounts(DatabaseFile):
         now = self._clock()
         with self.change():
             self._db.execute(
-                "DELETE FROM session WHERE kind = ? AND (begun_at <= ? OR used_at <= ?)",
-                [Kind.ACCOUNT, now - SESSION_S, now - IDLE_S],
+                "DELETE FROM session WHERE kind = ? AND (begun_at <= ? OR used_at <= ?) OR begun_at <= ?",
+                [Kind.ACCOUNT, now - SESSION_S, now - IDLE_S, now - KIOSK_S],
             )
             self._db.execute(
                 "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -284,6 +285,9 @@ class Accounts(DatabaseFile):
             return None
         name, kind, csrf, begun_at, used_at, role, disabled_at = row
         if kind == Kind.KIOSK:
+            # A clock that is set back does not end it: nobody stands there to begin another.
+            if not now - begun_at < KIOSK_S:
+                return None
             return Who(Kind.KIOSK, name, None, csrf, session=digest)
         if role is None or disabled_at is not None or not _holds(now, begun_at, used_at):
             return None

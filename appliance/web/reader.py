@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from appliance.errors import ApplianceError, HardwareError, RefusedError
-from appliance.local_socket import answer, ask
+from appliance.local_socket import MAX_BYTES, answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from appliance.local_socket import Call
     from appliance.web.accounts import Who
 
 WAIT_S = 5.0
 AT_ONCE = 4
+AWAY = "the reader is not running, so nothing can be asked of the door now"
 
 
 class ReaderAwayError(ApplianceError):
@@ -43,7 +45,7 @@ class Reader:
         loop = asyncio.get_running_loop()
         said = await loop.run_in_executor(self._threads, answer, self._path, request, wait_s)
         if said is None:
-            raise ReaderAwayError("the reader is not running, so nothing can be asked of the door now")
+            raise ReaderAwayError(AWAY)
         return said
 
     async def do(self, who: Who, verb: str, method: str = "web", **args: object) -> dict[str, Any]:
@@ -58,37 +60,35 @@ class Reader:
     async def hear(self, request: Mapping[str, Any], silent_s: float) -> AsyncIterator[dict[str, Any]]:
         """Give everything that is said to a request until the reader hangs up; leaving it ends what was asked for.
 
-        Raises as `ask`; HardwareError where nothing is said for `silent_s` seconds.
+        It takes no thread, for it may last as long as a page is looked at. Raises as `ask`; HardwareError where
+        nothing is said for `silent_s` seconds.
         """
-        heard: asyncio.Queue[dict[str, Any] | ApplianceError | None] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-        call = await asyncio.to_thread(ask, self._path, request, silent_s)
-        if call is None:
-            raise ReaderAwayError("the reader is not running, so nothing can be asked of the door now")
-        listening = loop.run_in_executor(None, _listen, call, loop, heard)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as wire:
+            wire.settimeout(0)
+            try:
+                async with asyncio.timeout(silent_s):
+                    await _connect(wire, self._path, request)
+                while packet := await _heard(wire, silent_s):
+                    said = json.loads(packet)
+                    if set(said) == {"error"}:
+                        raise RefusedError(str(said["error"]))
+                    yield said
+            except (FileNotFoundError, ConnectionRefusedError) as fault:
+                raise ReaderAwayError(AWAY) from fault
+            except OSError as fault:  # a timeout is one
+                raise HardwareError(f"the reader at {self._path} does not answer") from fault
+
+
+async def _connect(wire: socket.socket, path: Path, request: Mapping[str, Any]) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(wire, os.fspath(path))
+    await loop.sock_sendall(wire, json.dumps(request).encode())
+
+
+async def _heard(wire: socket.socket, silent_s: float) -> bytes:
+    """Return the next packet; b"" once the reader has hung up."""
+    async with asyncio.timeout(silent_s):
         try:
-            while (said := await heard.get()) is not None:
-                if isinstance(said, ApplianceError):
-                    raise said
-                yield said
-        finally:
-            call.hang_up()
-            await listening
-
-
-def _listen(
-    call: Call, loop: asyncio.AbstractEventLoop, heard: asyncio.Queue[dict[str, Any] | ApplianceError | None]
-) -> None:
-    def put(one: dict[str, Any] | ApplianceError | None) -> None:
-        with suppress(RuntimeError):  # the event loop has ended meanwhile
-            loop.call_soon_threadsafe(heard.put_nowait, one)
-
-    with call:
-        try:
-            for said in call:
-                put(RefusedError(str(said["error"])) if set(said) == {"error"} else said)
-        except HardwareError as fault:
-            put(fault)
-        except OSError:  # hung up from this side
-            pass
-    put(None)
+            return await asyncio.get_running_loop().sock_recv(wire, MAX_BYTES)
+        except ConnectionResetError:
+            return b""
