@@ -65,17 +65,20 @@ def revise(
     change: Change,
     access: Callable[[Subject], Subject],
     *,
+    check: Callable[[], object] = lambda: None,
     actor: Actor = CLI,
     method: str = "cli",
 ) -> Details:
     """Change what is known of a person and what they may do, all of it or nothing, with one entry in the audit log.
 
-    Raises as `change_details` and `rights.change_access`.
+    `check` is called first, inside the same change: nobody else changes anything between. What it raises passes
+    through, and nothing was changed. Raises as `change_details` and `rights.change_access`.
     """
     told: list[str] = []
     rights: list[str] = []
 
     def carry_out() -> Details:
+        check()
         _altered(gallery, person_id, lambda _before: change, told)
         altered(gallery, person_id, access, rights)
         return gallery.details(person_id)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+import io
 import json
 import zipfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from appliance.audit import as_payload
 from appliance.contract import EventType
@@ -90,16 +91,32 @@ def export(sources: Sources, person_id: str, path: Path, *, actor: Actor, method
     The log keeps that it was done before the file is there.
     """
     everything = gather(sources, person_id)
-    counted = f"{len(everything.record['references'])} references, {len(everything.photos)} photos"
-    detail = f"person {person_id}, export of {counted}, {len(everything.record['audit_log'])} entries"
     with new_file(path) as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("person.json", json.dumps(everything.record, ensure_ascii=False, indent=1))
-            archive.writestr("person.html", page(everything.record))
-            for name, photo in zip(everything.record["photos"], everything.photos, strict=True):
-                archive.writestr(name, photo, zipfile.ZIP_STORED)
-        sources.audit.append(Event(EventType.EXPORTED, datetime.now(UTC), actor, method, detail=detail))
+        _pack(everything, file)
+        sources.audit.append(_exported(everything, actor, method))
     return everything
+
+
+def packed(sources: Sources, person_id: str, *, actor: Actor, method: str) -> bytes:
+    """Return the ZIP that `export` would write, once the log keeps that it was handed out. Raises as `gather`."""
+    everything, made = gather(sources, person_id), io.BytesIO()
+    _pack(everything, made)
+    sources.audit.append(_exported(everything, actor, method))
+    return made.getvalue()
+
+
+def _pack(everything: Everything, file: IO[bytes]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("person.json", json.dumps(everything.record, ensure_ascii=False, indent=1))
+        archive.writestr("person.html", page(everything.record))
+        for name, photo in zip(everything.record["photos"], everything.photos, strict=True):
+            archive.writestr(name, photo, zipfile.ZIP_STORED)
+
+
+def _exported(everything: Everything, actor: Actor, method: str) -> Event:
+    counted = f"{len(everything.record['references'])} references, {len(everything.photos)} photos"
+    detail = f"person {everything.person_id}, export of {counted}, {len(everything.record['audit_log'])} entries"
+    return Event(EventType.EXPORTED, datetime.now(UTC), actor, method, detail=detail)
 
 
 def page(record: Mapping[str, Any]) -> str:
