@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
+from appliance.api.azure import app as azure
 from appliance.errors import ApplianceError
 from appliance.web import home
 from appliance.web.gate import Gate
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 # One router a page or a few that belong together. Interfaces for programs are mounted, with documents of their own.
 PAGES: tuple[APIRouter, ...] = (home.router,)
-MOUNTED: tuple[tuple[str, FastAPI], ...] = ()
+MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()),)
 
 
 def make_app(installation: Installation) -> FastAPI:
