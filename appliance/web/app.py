@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from appliance.api.azure import app as azure
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, UsageError
 from appliance.web import home
+from appliance.web.admin import door
 from appliance.web.gate import Gate
 from appliance.web.guard import NobodyError, asked_by, guard
 from appliance.web.pages import page, see_other
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from appliance.commands.options import Installation
 
 # One router a page or a few that belong together. Interfaces for programs are mounted, with documents of their own.
-PAGES: tuple[APIRouter, ...] = (home.router,)
+PAGES: tuple[APIRouter, ...] = (home.router, door.router)
 MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()),)
 
 
@@ -49,6 +51,7 @@ def make_app(installation: Installation) -> FastAPI:
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
     app.add_exception_handler(ApplianceError, _told_to_people)
     app.add_exception_handler(HTTPException, _told_to_people)
+    app.add_exception_handler(RequestValidationError, _told_to_people)
     app.add_middleware(Gate, settings=installation.settings.web)
     return app
 
@@ -61,9 +64,17 @@ async def _told_to_people(request: Request, fault: Exception) -> Response:
         return page(
             request, "fault.html", status=fault.status_code, title=HTTPStatus(fault.status_code).phrase, line=""
         )
+    if isinstance(fault, RequestValidationError):
+        fault = UsageError(_first_of(fault))
     if not isinstance(fault, ApplianceError):
         raise fault
     status = status_of(fault)
     shown = page(request, "fault.html", status=status, title=status.phrase, line=str(fault))
     shown.headers.update(headers_of(fault))
     return shown
+
+
+def _first_of(fault: RequestValidationError) -> str:
+    """Return in one line which field of a form or an address is wrong, and how."""
+    first = fault.errors()[0]
+    return f"{first['loc'][-1]} is {first['input']!r:.60}; {first['msg'].removeprefix('Input ')}"
