@@ -79,6 +79,7 @@ class Kind(StrEnum):
     ACCOUNT = "web"  # signed in on a page
     KEY = "key"  # an API key with every request
     KIOSK = "kiosk"  # the screen at the door, which is nobody
+    SHOWING = "showing"  # the token of one liveness session, by which a face may be shown in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Who:
 
     kind: Kind
     name: str  # of the account, the key or the screen
-    role: Role | None  # None: of the screen at the door
+    role: Role | None  # None: of the screen at the door, and of a liveness session
     csrf: str = ""  # what every form of this session must hold; "" for a key, which no browser sends by itself
     answers_for: str = ""  # of a key: who answers for the consent of those whose faces come in by it
     session: str = ""  # digest of the session; "" for a key
@@ -239,6 +240,12 @@ class Accounts(DatabaseFile):
                 [digest_of(secret), name, kind.value, secrets.token_urlsafe(32), now, now, int(half)],
             )
         return secret
+
+    def change_session(self, old: str, name: str, *, half: bool = False) -> str:
+        """Return the secret of a new session of this account, and end the one whose secret is `old`."""
+        with self.change():
+            self.end_session(digest_of(old))
+            return self.begin_session(name, half=half)
 
     def half_session(self, secret: str) -> str:
         """Return who gave the right password a moment ago and owes the second step; "" for nobody."""

@@ -10,6 +10,7 @@ from starlette.requests import Request  # noqa: TC002 - FastAPI reads it
 
 from appliance.contract import Role
 from appliance.errors import ApplianceError
+from appliance.faces.sessions import TOKEN_PREFIX
 from appliance.web.accounts import KEY_PREFIX, Kind, Who
 from appliance.web.rooms import rooms_of
 
@@ -65,6 +66,12 @@ def at_the_door(endpoint: E) -> E:
     return endpoint
 
 
+def for_showing(endpoint: E) -> E:
+    """Mark a route that is for whoever holds the token of a liveness session, and for nobody else."""
+    cast("Any", endpoint).policy = Policy(kinds=frozenset({Kind.SHOWING}))
+    return endpoint
+
+
 async def meet(request: Request) -> None:
     """Find out who sent the request, before anything else of it is read; a fault of that waits for the guard."""
     request.scope["who"], request.scope["unmet"] = None, None
@@ -91,7 +98,7 @@ async def guard(request: Request) -> None:
         return
     if who is None:
         raise NobodyError("sign in first")
-    if policy is None or who.kind not in policy.kinds or not (who.role in policy.roles or who.kind is Kind.KIOSK):
+    if policy is None or who.kind not in policy.kinds or not (who.role in policy.roles or who.role is None):
         raise NotAllowedError("this is not for you: another role is needed")
     await _demand_own_form(request, who)
 
@@ -109,12 +116,21 @@ def asked_by(request: Request) -> Who | None:
     return cast("Who | None", request.scope.get("who"))
 
 
+def address_of(request: Request) -> str:
+    """Return the address that the request came from; "" where there is none."""
+    return request.client.host if request.client is not None else ""
+
+
 def cookie_name(request: Request) -> str:
     """Return the name of the session's cookie."""
     return f"__Host-{COOKIE}" if request.url.scheme == "https" else COOKIE
 
 
 async def _known(request: Request) -> Who | None:
+    bearer = _bearer_of(request)
+    if bearer.startswith(TOKEN_PREFIX):
+        session = rooms_of(request).sessions.of_token(bearer)
+        return None if session is None else Who(Kind.SHOWING, session.session_id, None)
     key = _key_of(request)
     secret = request.cookies.get(cookie_name(request), "")
 
@@ -126,15 +142,21 @@ async def _known(request: Request) -> Who | None:
 
 def _key_of(request: Request) -> str:
     """Return the API key that came with the request; "" for none. A key wins over a session."""
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and bearer.startswith(KEY_PREFIX):
+    bearer = _bearer_of(request)
+    if bearer.startswith(KEY_PREFIX):
         return bearer
     return request.headers.get("ocp-apim-subscription-key", "") or request.headers.get("x-api-key", "")
 
 
+def _bearer_of(request: Request) -> str:
+    """Return what was sent as a bearer's token; "" for none."""
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    return bearer if scheme.lower() == "bearer" else ""
+
+
 async def _demand_own_form(request: Request, who: Who) -> None:
     """Raise NotAllowedError for a change that another site may have had a browser ask for."""
-    if request.method in SAFE or who.kind is Kind.KEY:
+    if request.method in SAFE or who.kind in {Kind.KEY, Kind.SHOWING}:  # no browser sends these by itself
         return
     said = request.headers.get("x-csrf-token", "")
     if not said and request.headers.get("content-type", "").startswith(("application/x-www-form", "multipart/form")):
