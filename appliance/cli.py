@@ -14,6 +14,7 @@ from appliance.errors import ApplianceError
 COMMANDS = {
     "run": "appliance.commands.run:run",
     "web": "appliance.commands.web:web",
+    "kiosk": "appliance.commands.kiosk:kiosk",
     "controller": "appliance.commands.controller:controller",
     "door": "appliance.commands.door:door",
     "check": "appliance.commands.check:check",

@@ -13,7 +13,7 @@ from appliance.errors import ApplianceError, HardwareError, RefusedError
 from appliance.local_socket import MAX_BYTES, answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
     from appliance.web.accounts import Who
@@ -57,7 +57,7 @@ class Reader:
             raise RefusedError(str(said["error"]))
         return dict(said["result"])
 
-    async def hear(self, request: Mapping[str, Any], silent_s: float) -> AsyncIterator[dict[str, Any]]:
+    async def hear(self, request: Mapping[str, Any], silent_s: float) -> AsyncGenerator[dict[str, Any], None]:
         """Give everything that is said to a request until the reader hangs up; leaving it ends what was asked for.
 
         It takes no thread, for it may last as long as a page is looked at. Raises as `ask`; HardwareError where
