@@ -154,6 +154,14 @@ class AuditLog(DatabaseFile):
             rows = self._db.execute(query, [*values, limit]).fetchall()
         return tuple(self._entry(*row) for row in rows)
 
+    def oldest(self, sought: Sought, limit: int, *, above: int = 0, below: int | None = None) -> tuple[AuditEvent, ...]:
+        """Return at most so many of the entries sought, oldest first, as `newest` does from the other end."""
+        where, values = _where(sought, above, below)
+        query = f"SELECT seq, body, hash FROM entry WHERE {where} ORDER BY seq LIMIT ?"  # noqa: S608 - as above
+        with named_faults(AUDIT, self.path):
+            rows = self._db.execute(query, [*values, limit]).fetchall()
+        return tuple(self._entry(*row) for row in rows)
+
     def counts(self, sought: Sought, *, above: int = 0, below: int | None = None) -> dict[tuple[str, str], int]:
         """Return how often each event type with each reason ("" for none) stands among the entries sought."""
         where, values = _where(sought, above, below)
