@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from appliance.api.azure import app as azure
+from appliance.api.native import app as native
 from appliance.errors import ApplianceError, UsageError
 from appliance.web import home
 from appliance.web.admin import door
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 # One router a page or a few that belong together. Interfaces for programs are mounted, with documents of their own.
 PAGES: tuple[APIRouter, ...] = (home.router, door.router)
-MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()),)
+MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()), (native.PATH, native.native))
 
 
 def make_app(installation: Installation) -> FastAPI:
