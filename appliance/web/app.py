@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from appliance.api.azure import app as azure
 from appliance.api.native import app as native
 from appliance.errors import ApplianceError, UsageError
-from appliance.web import home
+from appliance.web import home, kiosk
 from appliance.web.admin import door
 from appliance.web.gate import Gate
 from appliance.web.guard import NobodyError, asked_by, guard
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from appliance.commands.options import Installation
 
 # One router a page or a few that belong together. Interfaces for programs are mounted, with documents of their own.
-PAGES: tuple[APIRouter, ...] = (home.router, door.router)
+PAGES: tuple[APIRouter, ...] = (home.router, kiosk.router, door.router)
 MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()), (native.PATH, native.native))
 
 
