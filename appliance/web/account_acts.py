@@ -5,6 +5,7 @@ What lets somebody in is in the log first, or is not done. What keeps somebody o
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,23 @@ from appliance.contract import EventType, Role
 from appliance.errors import RefusedError, UsageError
 from appliance.records import Event
 from appliance.web import setup_code
-from appliance.web.accounts import ANSWERING
+from appliance.web.accounts import ANSWERING, Accounts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from appliance.audit import AuditLog
     from appliance.records import Actor
-    from appliance.web.accounts import Accounts
+    from appliance.web.books import Books
     from appliance.web.factors import Passkey
+
+
+@contextmanager
+def acts_of(books: Books, by: Actor, method: str) -> Iterator[AccountActs]:
+    """Give the use-cases for a block in the thread of the books, by which they are written down."""
+    with Accounts(books.installation.web_file) as accounts:
+        yield AccountActs(accounts, books.audit, by, method)
 
 
 class AccountActs:
@@ -38,11 +47,8 @@ class AccountActs:
             self._accounts.add(name, role, password_hash)
             self._note(f"account {name} added as {role}")
 
-    def set_up(self, name: str, password_hash: str, said: str, file: Path) -> None:
-        """Make the first account, an admin, for whoever says the set-up code. Raises RefusedError."""
-        if not self._accounts.nobody_yet():
-            raise RefusedError("this device is set up already")
-        setup_code.demand(file, said)
+    def set_up(self, name: str, password_hash: str, file: Path) -> None:
+        """Make the first account, an admin, for whoever has said the set-up code. Raises RefusedError."""
         with self._accounts.change():
             if not self._accounts.nobody_yet():
                 raise RefusedError("this device is set up already")
@@ -86,6 +92,15 @@ class AccountActs:
         with self._accounts.change():
             codes = self._accounts.factors.confirm_totp(name, code, now)
             self._note(f"account {name}: codes of an authenticator asked for")
+        return codes
+
+    def new_recovery_codes(self, name: str) -> tuple[str, ...]:
+        """Return ten new recovery codes; the old ones are void. Raises RefusedError where no codes are asked for."""
+        if not self._accounts.factors.has_totp(name):
+            raise RefusedError("no codes of an authenticator are asked for, so none can stand in for them")
+        with self._accounts.change():
+            codes = self._accounts.factors.new_recovery_codes(name)
+            self._note(f"account {name}: new recovery codes")
         return codes
 
     def remove_totp(self, name: str) -> None:

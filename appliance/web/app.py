@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartParser
 from starlette.staticfiles import StaticFiles
 
 from appliance.api.azure import app as azure
-from appliance.api.native import app as native
 from appliance.errors import ApplianceError, UsageError
-from appliance.web import home, kiosk
-from appliance.web.admin import door
-from appliance.web.gate import Gate
+from appliance.web import home, me
+from appliance.web.admin import accounts, door, keys
+from appliance.web.gate import MAX_BODY
 from appliance.web.guard import NobodyError, asked_by, guard
 from appliance.web.pages import page, see_other
 from appliance.web.problems import headers_of, status_of
@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     from appliance.commands.options import Installation
 
 # One router a page or a few that belong together. Interfaces for programs are mounted, with documents of their own.
-PAGES: tuple[APIRouter, ...] = (home.router, kiosk.router, door.router)
-MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()), (native.PATH, native.native))
+PAGES: tuple[APIRouter, ...] = (home.router, me.router, accounts.router, keys.router, door.router)
+MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()),)
+
+# A part of a form beyond that would be written to the disk, where a face has nothing to be.
+MultiPartParser.spool_max_size = MAX_BODY
 
 
 def make_app(installation: Installation) -> FastAPI:
@@ -53,7 +56,6 @@ def make_app(installation: Installation) -> FastAPI:
     app.add_exception_handler(ApplianceError, _told_to_people)
     app.add_exception_handler(HTTPException, _told_to_people)
     app.add_exception_handler(RequestValidationError, _told_to_people)
-    app.add_middleware(Gate, settings=installation.settings.web)
     return app
 
 

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from appliance.web.guard import SAFE, UNGUARDED, asked_by, meet
+from appliance.web.guard import SAFE, UNGUARDED, address_of, asked_by, meet
 from appliance.web.limits import TooManyError, network_of, requests_of_addresses
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Gate:
             if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
                 return PlainTextResponse(_FOREIGN, 403)
         try:
-            self._addresses.take(network_of(scope["client"][0] if scope.get("client") else ""))
+            self._addresses.take(network_of(address_of(Request(scope))))
         except TooManyError as fault:
             return PlainTextResponse(f"{fault}\n", 429, fault.headers)
         return None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BURST_S = 3  # of what a second allows, this many at once: a page and all that belongs to it
 ADDRESS_FACTOR = 10  # many may sit behind one address; this one is for those who are nobody yet
 KEPT = 4096  # names that are counted at a time
+FORGOTTEN_S = 3600.0  # after which failures count no more
 
 
 class TooManyError(ApplianceError):
@@ -91,3 +92,57 @@ def network_of(address: str) -> str:
     if isinstance(read, ipaddress.IPv6Address):
         return str(read.ipv4_mapped or ipaddress.ip_network((read, 64), strict=False))
     return address
+
+
+@dataclass(slots=True)
+class _Failures:
+    count: int = 0
+    until_s: float = -math.inf  # no further try before
+    last_s: float = -math.inf
+
+
+class Waits:
+    """Failures by name: the first few cost nothing, each further one twice the wait of the last, up to `most_s`.
+
+    Never for ever, so that nobody can keep an owner out for good; forgotten an hour after the last one. Belongs to one
+    thread. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(self, free: int, most_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._free = free
+        self._most_s = most_s
+        self._clock = clock
+        self._failures: OrderedDict[str, _Failures] = OrderedDict()
+
+    def demand(self, name: str) -> None:
+        """Raise TooManyError where this name has to wait."""
+        left_s = self._of(name).until_s - self._clock()
+        if left_s > 0:
+            raise TooManyError(left_s)
+
+    def failed(self, name: str) -> bool:
+        """Count a failure, and tell whether it is the first that has to wait."""
+        one, now_s = self._of(name), self._clock()
+        one.count, one.last_s = one.count + 1, now_s
+        over = one.count - self._free
+        if over > 0:
+            one.until_s = now_s + min(self._most_s, 2.0 ** min(over - 1, 30))
+        return over == 1
+
+    def take_back(self, name: str) -> None:
+        """Count the last failure no more: it was none."""
+        one = self._of(name)
+        one.count, one.until_s = max(0, one.count - 1), -math.inf
+
+    def forget(self, name: str) -> None:
+        """Count all of this name's failures no more."""
+        self._failures.pop(name, None)
+
+    def _of(self, name: str) -> _Failures:
+        one = self._failures.setdefault(name, _Failures())
+        if self._clock() - one.last_s > FORGOTTEN_S:
+            one = self._failures[name] = _Failures(last_s=self._clock())
+        self._failures.move_to_end(name)
+        if len(self._failures) > KEPT:
+            self._failures.popitem(last=False)
+        return one

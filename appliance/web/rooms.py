@@ -16,7 +16,9 @@ from appliance.web.books import Books, open_books
 from appliance.web.desk import Desk
 from appliance.web.faceroom import FaceRoom, open_face_room
 from appliance.web.limits import Buckets, requests_of_voices
+from appliance.web.passkeys import Passkeys
 from appliance.web.reader import Reader
+from appliance.web.sign_in import SignIn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,6 +43,8 @@ class Rooms:
     reader: Reader
     answers: Desk[AnswerBook]
     limits: Buckets  # by voice
+    sign_in: SignIn
+    passkeys: Passkeys
     sessions: LivenessSessions
 
     async def decoded(self, image: bytes, name: str) -> NDArray[np.uint8]:
@@ -54,16 +58,20 @@ class Rooms:
 @asynccontextmanager
 async def opened(installation: Installation) -> AsyncIterator[Rooms]:
     """Give the rooms while the block runs."""
+    accounts = Desk("accounts", partial(Accounts, installation.web_file), waiting=256)
+    books = Desk("books", partial(open_books, installation))
     rooms = Rooms(
         installation,
-        Desk("accounts", partial(Accounts, installation.web_file), waiting=256),
-        Desk("books", partial(open_books, installation)),
+        accounts,
+        books,
         Desk("faces", partial(open_face_room, installation), waiting=8),
         Desk("kept", partial(open_kept_room, installation)),
         Desk("decoder", nullcontext, waiting=8),
         Reader(installation.reader_socket),
         Desk("answers", partial(open_answers, installation)),
         requests_of_voices(installation.settings.web.requests_per_s),
+        SignIn(accounts, books),
+        Passkeys(),
         LivenessSessions(),
     )
     try:
@@ -71,6 +79,7 @@ async def opened(installation: Installation) -> AsyncIterator[Rooms]:
     finally:
         rooms.sessions.close()
         rooms.reader.close()
+        rooms.sign_in.close()
         rooms.decoder.close()
         rooms.kept.close()
         rooms.faces.close()

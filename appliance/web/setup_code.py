@@ -46,6 +46,11 @@ def offer(file: Path) -> SetupCode | None:
     return code if code.is_open() else None
 
 
+def is_open(file: Path) -> bool:
+    """Tell whether a code is there that may still be used. Raises StorageError."""
+    return file.exists() and _read(file).is_open()
+
+
 def renew(file: Path) -> SetupCode:
     """Return a new code in place of any other. Raises StorageError."""
     return _write(file, SetupCode(new_code(), _boot(), _counted_s(), 0))
