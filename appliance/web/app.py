@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from appliance.api.azure import app as azure
 from appliance.errors import ApplianceError, UsageError
 from appliance.web import home, me
-from appliance.web.admin import accounts, door, keys
+from appliance.web.admin import accounts, door, keys, schedules
 from appliance.web.gate import MAX_BODY
 from appliance.web.guard import NobodyError, asked_by, guard
 from appliance.web.pages import page, see_other
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from appliance.commands.options import Installation
 
 # One router a page or a few that belong together. Interfaces for programs are mounted, with documents of their own.
-PAGES: tuple[APIRouter, ...] = (home.router, me.router, accounts.router, keys.router, door.router)
+PAGES: tuple[APIRouter, ...] = (home.router, me.router, accounts.router, keys.router, door.router, schedules.router)
 MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()),)
 
 # A part of a form beyond that would be written to the disk, where a face has nothing to be.
