@@ -1,4 +1,4 @@
-"""Writes docs/asyncapi.json and docs/contract.schema.json: the contract for programs, from the code itself."""
+"""Writes asyncapi.json, contract.schema.json and openapi.json in docs/: the contract for programs, from the code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
+from appliance.api.native.app import document
 from appliance.contract import JOIN, RETAINED, TO_THE_DOOR, TOPIC_ROLES, VERB_ROLES, LockState, Topic
 from appliance.envelope import MAX_INTEGER, MAX_LIFETIME_S, Fault
 from appliance.home_assistant.orders import AnswerOrder, LockOrder
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 ASYNCAPI = DOCS / "asyncapi.json"
 SCHEMA = DOCS / "contract.schema.json"
+OPENAPI = DOCS / "openapi.json"
 _ID = "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 _JPEG = {"type": "string", "contentMediaType": "image/jpeg", "description": "the bytes themselves"}
 _SWITCH = {"type": "string", "enum": ["ON", "OFF"]}
@@ -200,8 +202,8 @@ def _at(name: str) -> dict[str, str]:
 
 
 def pages() -> dict[Path, str]:
-    """Return both files as they must be."""
+    """Return the files as they must be."""
     return {
         path: json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        for path, content in ((ASYNCAPI, asyncapi()), (SCHEMA, schema()))
+        for path, content in ((ASYNCAPI, asyncapi()), (SCHEMA, schema()), (OPENAPI, document()))
     }

@@ -62,7 +62,7 @@ def reading(name: str) -> Draft202012Validator:
 
 @pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
 def test_published_contract_is_what_the_code_says(path: Any) -> None:  # noqa: ANN401 - pytest's own
-    """docs/asyncapi.json and docs/contract.schema.json are written from the code as it is."""
+    """docs/asyncapi.json, docs/contract.schema.json and docs/openapi.json are written from the code as it is."""
     assert path.read_text(encoding="utf-8") == pages()[path], "run scripts/reference"
 
 

@@ -49,6 +49,8 @@ _KEY = {
 _VERSIONED = frozenset({"/people", "/people/{person_id}", "/rules", "/tickets/{ticket_id}/image"})
 _DEMANDING = frozenset({("patch", "/people/{person_id}"), ("put", "/rules")})
 
+_UNUSED = frozenset({"HTTPValidationError", "ValidationError"})  # FastAPI's own; a problem detail stands for them
+
 _about = router("about")
 
 
@@ -87,7 +89,7 @@ def document() -> dict[str, Any]:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     parts = found["components"]
-    parts["schemas"] |= _schemas()
+    parts["schemas"] = {name: one for name, one in parts["schemas"].items() if name not in _UNUSED} | _schemas()
     parts["securitySchemes"] = {
         "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         "bearer": {"type": "http", "scheme": "bearer"},
@@ -122,7 +124,7 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
     roles = sorted(policy_of(route).roles)
     operation["x-roles"] = roles
     operation["description"] = f"{operation.get('description', '')}\n\nFor: {', '.join(roles)}.".strip()
-    operation["operationId"] = route.name
+    operation["operationId"] = f"{operation['tags'][0]}_{route.name}"
     answers = operation["responses"]
     answers.pop("422", None)
     answers |= {"4XX": _PROBLEM, "503": _PROBLEM}
