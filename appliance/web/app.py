@@ -14,8 +14,9 @@ from starlette.formparsers import MultiPartParser
 from starlette.staticfiles import StaticFiles
 
 from appliance.api.azure import app as azure
+from appliance.api.native import app as native
 from appliance.errors import ApplianceError, UsageError
-from appliance.web import home, me
+from appliance.web import home, kiosk, me
 from appliance.web.admin import accounts, door, keys, schedules
 from appliance.web.gate import MAX_BODY
 from appliance.web.guard import NobodyError, asked_by, guard
@@ -32,8 +33,16 @@ if TYPE_CHECKING:
     from appliance.commands.options import Installation
 
 # One router a page or a few that belong together. Interfaces for programs are mounted, with documents of their own.
-PAGES: tuple[APIRouter, ...] = (home.router, me.router, accounts.router, keys.router, door.router, schedules.router)
-MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()),)
+PAGES: tuple[APIRouter, ...] = (
+    home.router,
+    kiosk.router,
+    me.router,
+    accounts.router,
+    keys.router,
+    door.router,
+    schedules.router,
+)
+MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()), (native.PATH, native.native))
 
 # A part of a form beyond that would be written to the disk, where a face has nothing to be.
 MultiPartParser.spool_max_size = MAX_BODY
