@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from appliance.access.explain import explain
@@ -11,14 +11,15 @@ from appliance.access.ledger import Ledger
 from appliance.access.schedule import Moment, instant
 from appliance.access.verdict import Standing
 from appliance.clock import WallClock
-from appliance.errors import UsageError
+from appliance.errors import RefusedError, UsageError
 from appliance.people.rights import subject_of
 
 if TYPE_CHECKING:
     from appliance.access.rules import Rules
-    from appliance.access.subject import Factor
+    from appliance.access.subject import Factor, Subject
     from appliance.access.verdict import Verdict
     from appliance.commands.options import Installation
+    from appliance.people.gallery import Gallery
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +37,30 @@ def explained(
     shown: frozenset[Factor] = frozenset(),
     *,
     in_lockdown: bool = False,
+    named: bool = True,
 ) -> Explained:
     """Return whether the one person of this name or id would get in, at a time of the rules' zone or now, and why.
 
+    Where whoever asks may see no names, `named` is false: an id alone finds somebody, and stands in the lines.
     Raises RefusedError for nobody or several, UsageError for what is no time, ConfigError for rules that are none,
     StorageError.
     """
     rules = installation.open_rules().rules
     moment = _moment(installation, rules, at_text)
     with installation.open_gallery() as gallery, Ledger(installation.ledger_file) as ledger:
-        subject = subject_of(gallery, name_or_id)
+        subject = subject_of(gallery, name_or_id) if named else _by_id(gallery, name_or_id)
         passage = ledger.passage(subject.person_id)
     standing = Standing(installation.settings.device.door, shown, in_lockdown, _doubt(installation), passage)
     lines = explain(subject, rules, moment, standing)
     return Explained(judge(subject, rules, moment, standing), tuple(lines))
+
+
+def _by_id(gallery: Gallery, person_id: str) -> Subject:
+    """Return the person of this id, who is called by it. Raises RefusedError for nobody."""
+    subject = gallery.subject(person_id)
+    if subject is None:
+        raise RefusedError(f"nobody is enrolled under the id {person_id!r:.80}")
+    return replace(subject, name=subject.person_id)
 
 
 def _doubt(installation: Installation) -> str:

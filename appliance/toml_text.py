@@ -91,6 +91,17 @@ def without(text: str, table: tuple[str, ...]) -> str:
     return _checked("\n".join(lines), wanted, ".".join(table))
 
 
+def comments(text: str) -> dict[str, str]:
+    """Return what stands behind each value, by the value's key such as `door.unlock_s`; nothing for one without."""
+    lines = text.split("\n")
+    said = {
+        ".".join((*one.table, one.key)): _comment(lines[one.begin : one.end]).strip(" #")
+        for one in _statements(lines)
+        if one.key
+    }
+    return {key: words for key, words in said.items() if words}
+
+
 def _statements(lines: list[str]) -> Iterator[_Statement]:
     """Give every line that opens a table, and every value with the lines that it takes, in order."""
     at = 0

@@ -8,20 +8,17 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import click
 
 from appliance.cli import COMMANDS, root
-from appliance.config import Settings
 from appliance.contract import VERB_ROLES, Alarm, EventType, Hint, Mode, Phase, Reason, Role, Topic
+from appliance.settings_keys import keys
 from scripts.contract_pages import pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from pydantic import BaseModel
-    from pydantic.fields import FieldInfo
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 
@@ -44,7 +41,7 @@ def page() -> str:
         COMMANDS_HEAD,
         *_commands(),
         SETTINGS_HEAD,
-        _table(("key", "allowed", "default"), _keys(Settings)),
+        _table(("key", "allowed", "default"), _keys()),
         "## MQTT topics below `ostiary/<device_id>/`\n\nPayloads and the command envelope: [mqtt.md](mqtt.md).\n",
         _list(Topic),
         "Verbs below `cmd/` and the roles that may use them:\n",
@@ -95,29 +92,9 @@ def _help(parameter: click.Parameter) -> str:
     return (parameter.help or "") if isinstance(parameter, click.Option) else "required" if parameter.required else ""
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    for name, info in model.model_fields.items():
-        section = info.annotation
-        if isinstance(section, type) and hasattr(section, "model_fields"):
-            yield from _keys(section, f"{prefix}{name}.")
-        else:
-            yield f"`{prefix}{name}`", _allowed(info), f"`{info.default!r}`"
-
-
-def _allowed(info: FieldInfo) -> str:
-    choices = get_args(info.annotation)
-    if choices:
-        return " or ".join(f"`{choice}`" for choice in choices)
-    words = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}", "pattern": "matching `{}`"}
-    bounds = [
-        phrase.format(getattr(rule, limit))
-        for rule in info.metadata
-        for limit, phrase in words.items()
-        if getattr(rule, limit, None) is not None
-    ]
-    kind = info.annotation.__name__ if isinstance(info.annotation, type) else str(info.annotation)
-    plain = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}[kind]
-    return ", ".join([plain, *bounds])
+def _keys() -> Iterator[tuple[str, str, str]]:
+    for key in keys():
+        yield f"`{key.section}.{key.name}`", key.allowed, f"`{key.default!r}`"
 
 
 def _verbs() -> Iterator[tuple[str, str]]:
