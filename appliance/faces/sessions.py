@@ -18,7 +18,7 @@ from appliance.errors import RefusedError
 from appliance.faces.comparing import confidence, cosine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from appliance.faces.detect import Rectangle
     from appliance.faces.life import Life
@@ -111,7 +111,7 @@ class Session:
     started_at: datetime | None = None
     begun: int = 0  # attempts, of which one may be going on
     attempts: list[Attempt] = field(default_factory=list)
-    on_end: list[Callable[[], None]] = field(default_factory=list)  # what ends with it
+    on_end: list[Callable[[], object]] = field(default_factory=list)  # what ends with it
 
     def begin(self) -> int:
         """Return the number of an attempt that begins now. Raises RefusedError for one too many, or two at a time."""
@@ -149,7 +149,7 @@ class LivenessSessions:
         """Return a new session, and the token by which a face may be shown in it; the token is told this once."""
         self.forget_old()
         while len(self._sessions) >= self._most:
-            self._end(next(iter(self._sessions)))
+            self.end(next(iter(self._sessions.values())))
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
         session = Session(random_id(), owner, wish, counterpart, digest_of(token), datetime.now(UTC), self._clock())
         self._sessions[session.session_id] = session
@@ -195,24 +195,27 @@ class LivenessSessions:
             raise RefusedError("there is no such session image, or its session is over")
         return found.image
 
-    def delete(self, owner: str, session_id: str, *, verify: bool) -> None:
-        """End a session, with its token, results and pictures. Raises RefusedError as `get`."""
-        self._end(self.get(owner, session_id, verify=verify).session_id)
+    def by_id(self, session_id: str) -> Session | None:
+        """Return the session of this id; None for none. For whoever has proved that it is theirs."""
+        self.forget_old()
+        return self._sessions.get(session_id)
+
+    def end(self, session: Session) -> None:
+        """End a session, with its token, results and pictures; harmless where it is over."""
+        if self._sessions.pop(session.session_id, None) is not None:
+            for end in session.on_end:
+                end()
 
     def forget_old(self) -> None:
         """End what was made 48 hours ago."""
         now_s = self._clock()
-        for session_id in [key for key, one in self._sessions.items() if not 0 <= now_s - one.created_s < KEPT_S]:
-            self._end(session_id)
+        for old in [one for one in self._sessions.values() if not 0 <= now_s - one.created_s < KEPT_S]:
+            self.end(old)
 
     def close(self) -> None:
         """End everything."""
-        for session_id in list(self._sessions):
-            self._end(session_id)
-
-    def _end(self, session_id: str) -> None:
-        for end in self._sessions.pop(session_id).on_end:
-            end()
+        for session in list(self._sessions.values()):
+            self.end(session)
 
 
 def random_id() -> str:
@@ -225,7 +228,7 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def digest_of_frames(frames: list[bytes]) -> str:
+def digest_of_frames(frames: Iterable[bytes]) -> str:
     """Return the SHA-256 of the frames, one after another, 64 hex digits."""
     running = hashlib.sha256()
     for one in frames:
@@ -233,16 +236,15 @@ def digest_of_frames(frames: list[bytes]) -> str:
     return running.hexdigest()
 
 
-def compared(session: Session, probe: Embedding, threshold: float, *, alive: bool) -> Comparison | None:
-    """Return what the comparison with the session's counterpart gives; None where there is none.
+def compared(
+    other: Counterpart, probe: Embedding, threshold: float, least_confidence: float, *, alive: bool
+) -> Comparison:
+    """Return what the comparison of a face with the counterpart gives.
 
-    Only who is alive, and reaches both the threshold (cosine) and the wished confidence, is the same. Raises
+    Only who is alive, and reaches both the threshold (cosine) and the least confidence, is the same. Raises
     ModelMismatchError.
     """
-    other = session.counterpart
-    if other is None:
-        return None
     similarity = cosine(probe, other.embedding)
     told = confidence(similarity, threshold)
-    same = alive and similarity >= threshold and told >= session.wish.least_confidence  # this way round, NaN is nobody
+    same = alive and similarity >= threshold and told >= least_confidence  # this way round, NaN is nobody
     return Comparison(other.rectangle, other.grade, told, same)
