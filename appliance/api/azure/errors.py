@@ -83,12 +83,14 @@ async def told(_request: Request, fault: Exception) -> JSONResponse:
     error: dict[str, Any] = {"code": found.code, "message": str(found)}
     if found.inner:
         error["innererror"] = {"code": found.inner, "message": str(found)}
-    headers = headers_of(fault)
-    if isinstance(fault, BusyError):  # a client of the service waits and asks again
-        headers = {"Retry-After": "1"}
+    return JSONResponse({"error": error}, found.status, _headers(fault, found.status))
+
+
+def _headers(fault: Exception, status: int) -> dict[str, str]:
+    """Return when to come back where that may help; the service's own client does so whenever it is told."""
     if isinstance(fault, HTTPException):
-        headers = dict(fault.headers or {})
-    return JSONResponse({"error": error}, found.status, headers)
+        return dict(fault.headers or {})
+    return headers_of(fault) if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE} else {}
 
 
 def _read(fault: Exception) -> FaceApiError:
@@ -97,6 +99,8 @@ def _read(fault: Exception) -> FaceApiError:
     if isinstance(fault, RequestValidationError):
         return _of_request(fault)
     if isinstance(fault, HTTPException):
+        if fault.status_code == HTTPStatus.BAD_REQUEST:
+            return bad_argument("JSON parsing error: the body cannot be read")
         said = HTTPStatus(fault.status_code).phrase
         return FaceApiError(fault.status_code, str(fault.status_code), f"{said}: no such operation here")
     if isinstance(fault, NotKeptError | UntrainedError | AlreadyKeptError):
