@@ -17,7 +17,7 @@ from appliance.api.azure import app as azure
 from appliance.api.native import app as native
 from appliance.errors import ApplianceError, UsageError
 from appliance.web import home, kiosk, me
-from appliance.web.admin import accounts, door, keys, schedules
+from appliance.web.admin import accounts, door, explain, keys, schedules, settings
 from appliance.web.gate import MAX_BODY
 from appliance.web.guard import NobodyError, asked_by, guard
 from appliance.web.pages import page, see_other
@@ -41,6 +41,8 @@ PAGES: tuple[APIRouter, ...] = (
     keys.router,
     door.router,
     schedules.router,
+    settings.router,
+    explain.router,
 )
 MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()), (native.PATH, native.native))
 
