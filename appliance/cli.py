@@ -32,6 +32,8 @@ COMMANDS = {
     "backup": "appliance.commands.backup:backup",
     "replay": "appliance.commands.replay:replay",
     "attendant": "appliance.commands.attendant:attendant",
+    "account": "appliance.commands.account:account",
+    "key": "appliance.commands.key:key",
     "client": "appliance.commands.client:client",
     "pki": "appliance.commands.pki:pki",
     "broker": "appliance.commands.broker:broker",
