@@ -33,9 +33,9 @@ def when(at: datetime) -> str:
     return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def minute(at: datetime) -> str:
-    """Return an aware time to the minute, as a form's field of date and time takes it: `2026-11-23T14:05`."""
-    return f"{at.astimezone():%Y-%m-%dT%H:%M}"
+def stamp(at: float) -> datetime:
+    """Return the aware time of so many Unix seconds."""
+    return datetime.fromtimestamp(at, UTC)
 
 
 def ago(at: datetime | date) -> str:
@@ -51,11 +51,11 @@ def ago(at: datetime | date) -> str:
     return ago(at.astimezone().date())
 
 
-_TEMPLATES.filters |= {"when": when, "minute": minute, "ago": ago}
-_TEMPLATES.globals |= {"words": wording}
+_TEMPLATES.filters |= {"when": when, "ago": ago}
+_TEMPLATES.globals |= {"words": wording, "stamp": stamp}
 
 
-def page(request: Request, name: str, *, status: int = 200, **shown: object) -> HTMLResponse:
+def page(request: Request, name: str, /, *, status: int = 200, **shown: object) -> HTMLResponse:
     """Return the page of this template.
 
     It knows `who` (or None), `path`, `device`, `version`, the module `wording` as `words`, and what is given.
