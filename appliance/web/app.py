@@ -17,7 +17,19 @@ from appliance.api.azure import app as azure
 from appliance.api.native import app as native
 from appliance.errors import ApplianceError, UsageError
 from appliance.web import home, kiosk, me
-from appliance.web.admin import accounts, dashboard, door, explain, groups, keys, passes, people, person_acts, schedules, settings
+from appliance.web.admin import (
+    accounts,
+    dashboard,
+    door,
+    explain,
+    groups,
+    keys,
+    passes,
+    people,
+    person_acts,
+    schedules,
+    settings,
+)
 from appliance.web.gate import MAX_BODY
 from appliance.web.guard import NobodyError, asked_by, guard
 from appliance.web.pages import page, see_other
