@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from appliance.web.guard import SAFE, UNGUARDED, address_of, asked_by, meet
 from appliance.web.limits import TooManyError, network_of, requests_of_addresses
@@ -18,6 +18,7 @@ from appliance.web.limits import TooManyError, network_of, requests_of_addresses
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from appliance.config import WebSettings
@@ -41,6 +42,8 @@ ANSWER_HEADERS = {
     "Cache-Control": "no-store",  # after signing out, the way back shows nothing
 }
 _FILE_HEADERS = {"Cache-Control": "no-cache"}  # kept, and asked about: the same names come with the next version
+FACES = "/face/"
+_KEPT = ("retry-after",)
 _FOREIGN = "this comes from another site\n"
 
 
@@ -71,7 +74,7 @@ class Gate:
         headers = Headers(scope=scope)
         refused = self._refusal(scope, headers) or await self._refusal_of_size(scope, headers)
         if refused is not None:
-            await refused(scope, receive, marked)
+            await _worded(scope["path"], refused)(scope, receive, marked)
             return
         most = _most_of(Request(scope))
         with self._counted(headers):
@@ -107,6 +110,8 @@ class Gate:
         await meet(Request(scope))
         length, most = headers.get("content-length", "0"), _most_of(Request(scope))
         if not (length.isascii() and length.isdigit() and len(length) < 16 and int(length) <= most):
+            if asked_by(Request(scope)) is None and scope["path"].startswith(FACES):  # what its clients look for first
+                return PlainTextResponse("access denied: the key is not known here\n", 401)
             return PlainTextResponse(f"the body is too large; {most} bytes are allowed\n", 413)
         if _is_large(headers) and self._large >= LARGE_AT_ONCE:
             return PlainTextResponse("too many uploads at once; try again\n", 503, {"Retry-After": "2"})
@@ -130,6 +135,15 @@ def _refusal_of_form(scope: Scope, headers: Headers) -> PlainTextResponse | None
     if "transfer-encoding" in headers and "content-length" in headers:  # two readers, two requests
         return PlainTextResponse("both Content-Length and Transfer-Encoding say where the body ends\n", 400)
     return None
+
+
+def _worded(path: str, refused: PlainTextResponse) -> Response:
+    """Return the refusal as whoever asks this path reads it: clients of the face service read no plain text."""
+    if not path.startswith(FACES):
+        return refused
+    status = refused.status_code
+    said = {"error": {"code": str(status), "message": bytes(refused.body).decode().strip()}}
+    return JSONResponse(said, status, {name: refused.headers[name] for name in _KEPT if name in refused.headers})
 
 
 def _most_of(request: Request) -> int:

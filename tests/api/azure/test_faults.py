@@ -129,6 +129,14 @@ def test_a_face_that_is_too_small_is_not_found(service: Service) -> None:
             assert len(client.detect(encode_png(shown), **MODELS, return_face_id=True)) == found
 
 
+def test_what_the_gate_refuses_is_told_in_the_services_form(service: Service) -> None:
+    """E6: what is refused before an operation is looked at, such as a body over 8 MB, is read by the client as well."""
+    assert sent(service, bytes(8 * 1024 * 1024 + 1)) == (413, "413")
+    with service.http() as http:
+        answer = http.post("/group", json={}, headers={"Host": "elsewhere.example.org"})
+    assert told(answer) == (421, "421")
+
+
 @pytest.mark.parametrize(
     ("asked", "wanted"),
     [
@@ -289,6 +297,9 @@ def test_without_a_good_key_there_is_nothing(service: Service) -> None:
     with service.client("osk_wrong") as client, pytest.raises(ClientAuthenticationError) as fault:
         client.detect(service.pictures.ada, **MODELS, return_face_id=True)
     assert (fault.value.status_code, fault.value.error and fault.value.error.code) == (401, "401")
+    large = service.pictures.ada + bytes(200_000)
+    with service.client("osk_wrong") as client, pytest.raises(ClientAuthenticationError):
+        client.detect(large, **MODELS, return_face_id=True)
     with service.http() as http:
         paths = http.get(f"{service.web.url}/face/openapi.json").json()["paths"]
     with service.web.client(None) as nobody, service.web.client(Role.ADMIN) as signed_in:
