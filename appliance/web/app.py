@@ -19,6 +19,8 @@ from appliance.errors import ApplianceError, UsageError
 from appliance.web import home, kiosk, me
 from appliance.web.admin import (
     accounts,
+    attempts,
+    audit,
     dashboard,
     door,
     explain,
@@ -60,6 +62,8 @@ PAGES: tuple[APIRouter, ...] = (
     schedules.router,
     settings.router,
     explain.router,
+    attempts.router,
+    audit.router,
 )
 MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()), (native.PATH, native.native))
 
