@@ -107,15 +107,20 @@ def witnessed(
 def filmed(pictures: Sequence[NDArray[np.uint8]], captured_at_s: Sequence[float]) -> tuple[Frame, ...]:
     """Return (H, W, 3) RGB pictures as the frames of one camera. `captured_at_s` are seconds on any clock.
 
-    Raises UsageError for pictures of several sizes, and for times that are not one a picture, rising.
+    Raises UsageError for pictures of several sizes, and as `check_times`.
     """
+    check_times(len(pictures), captured_at_s)
     if len({one.shape for one in pictures}) > 1:
         raise UsageError("the frames are not all of one size; one camera's are")
-    rising = all(later > earlier for earlier, later in pairwise(captured_at_s))
-    if len(pictures) != len(captured_at_s) or not rising:  # this way round, NaN does not rise
-        raise UsageError(f"{len(captured_at_s)} times for {len(pictures)} frames; one each is needed, rising")
     both = zip(pictures, captured_at_s, strict=True)
     return tuple(Frame(one, at_s, number) for number, (one, at_s) in enumerate(both, start=1))
+
+
+def check_times(count: int, captured_at_s: Sequence[float]) -> None:
+    """Raise UsageError for times of so many frames that are not one each, rising."""
+    rising = all(later > earlier for earlier, later in pairwise(captured_at_s))  # this way round, NaN does not rise
+    if len(captured_at_s) != count or not rising:
+        raise UsageError(f"{len(captured_at_s)} times for {count} frames; one each is needed, rising")
 
 
 def _life(reason: Reason) -> Life:

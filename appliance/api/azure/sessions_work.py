@@ -19,7 +19,7 @@ from appliance.drivers.photo import encode_jpeg
 from appliance.drivers.photo_child import decode_series_apart
 from appliance.errors import ApplianceError
 from appliance.faces.detect import Rectangle, described, rectangle
-from appliance.faces.life import Life, filmed, witnessed
+from appliance.faces.life import Life, check_times, filmed, witnessed
 from appliance.faces.sessions import Attempt, Counterpart, compared, digest_of_frames, random_id
 from appliance.people.calibration import door_point
 from appliance.picture import kept_of
@@ -111,6 +111,7 @@ async def show_film(rooms: Rooms, session: Session, sent: Sent, film: Film) -> A
     Raises RefusedError where the session takes no more of them, FaceApiError, UsageError, PhotoError, BusyError: then
     it was no attempt.
     """
+    check_times(len(film.frames), film.captured_at_s)  # before anything is decoded
     begun = _Begun.of(session, sent, session.counterpart)
 
     def decode(_: None) -> Sequence[NDArray[np.uint8]]:
