@@ -7,7 +7,8 @@ before the door may ask.
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -25,11 +26,13 @@ from appliance.web.rooms import rooms_of
 from appliance.web.words import LANGUAGES, counted, words
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from appliance.config import Settings
     from appliance.web.accounts import Accounts
     from appliance.web.reader import Reader
+
+T = TypeVar("T")
 
 NAME = "door"  # of the screen
 
@@ -108,7 +111,7 @@ async def all_words(request: Request) -> JSONResponse:
 async def events(request: Request) -> StreamingResponse:
     """Push the door's state, as server-sent events."""
     told = states(rooms_of(request).reader, _seats(request, "states"))
-    return StreamingResponse(told, media_type="text/event-stream")
+    return StreamingResponse(await _begun(told), media_type="text/event-stream")
 
 
 @_screen.get("/mirror")
@@ -179,18 +182,22 @@ def _said(request: Request, what: str) -> Response:
 
 
 async def _film(request: Request, reader: Reader) -> Response:
-    seen = pictures(reader, _seats(request, "pictures"))
-    first = await anext(seen)  # a fault is told with a status, while there still is one
-    return StreamingResponse(_with(first, seen), media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+    seen = await _begun(pictures(reader, _seats(request, "pictures")))
+    return StreamingResponse(seen, media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
 
 
-async def _with(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    try:
-        async for part in rest:
-            yield part
-    except ApplianceError:  # the picture ends with the reader, and the page asks for it again
-        return
+async def _begun(stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """Return the stream once its first part is there: a fault before that is told with a status."""
+    first = await anext(stream)
+
+    async def whole() -> AsyncGenerator[T, None]:
+        async with aclosing(stream):
+            yield first
+            with suppress(ApplianceError):  # it ends with the reader, and the page asks for it again
+                async for part in stream:
+                    yield part
+
+    return whole()
 
 
 def _seats(request: Request, kind: str) -> Seats:

@@ -13,7 +13,7 @@ from appliance.errors import ApplianceError
 from appliance.web.desk import BusyError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, Iterator
 
     from appliance.web.reader import Reader
 
@@ -21,7 +21,7 @@ SILENT_S = 3.0  # the reader says something every second; a camera that is slowe
 AGAIN_S = 1.0
 AT_ONCE = 4  # streams of a kind: a page that is loaded anew has two for a moment
 BOUNDARY = "frame"
-_BEAT = ":\n\n"  # a comment, by which a connection that is dead is noticed
+_BEAT = "event: beat\ndata:\n\n"  # by which either side notices that the other is not there
 _AWAY = json.dumps({"state": "away"})
 
 
@@ -43,7 +43,7 @@ class Seats:
             self.taken -= 1
 
 
-async def states(reader: Reader, seats: Seats) -> AsyncIterator[str]:
+async def states(reader: Reader, seats: Seats) -> AsyncGenerator[str, None]:
     """Give server-sent events without end: each is the door's state, `{"state": "away"}` while no reader is there."""
     told = ""
     with seats.one():
@@ -57,7 +57,7 @@ async def states(reader: Reader, seats: Seats) -> AsyncIterator[str]:
             await asyncio.sleep(AGAIN_S)
 
 
-async def _heard(reader: Reader) -> AsyncIterator[str]:
+async def _heard(reader: Reader) -> AsyncGenerator[str, None]:
     """Give each state that the reader tells, until it is gone."""
     try:
         async with aclosing(reader.hear({"verb": "watch"}, SILENT_S)) as told:
@@ -67,7 +67,7 @@ async def _heard(reader: Reader) -> AsyncIterator[str]:
         return
 
 
-async def pictures(reader: Reader, seats: Seats) -> AsyncIterator[bytes]:
+async def pictures(reader: Reader, seats: Seats) -> AsyncGenerator[bytes, None]:
     """Give the parts of a multipart/x-mixed-replace of JPEGs until the reader is gone.
 
     Each part has the camera's time, monotonic and in seconds, in `X-Captured-At`. Raises as `Reader.hear`, and

@@ -17,9 +17,9 @@ const film = at("film");
 const away = { state: "away", hint: null, said: "", progress: 0, face: null, name: "", unhurried: false };
 
 let shown = away;
-let waiting = null; // the newest state, while a hint is held
+let newest = away; // which is not shown yet while a hint is held
+let holding = 0;
 let heldUntil = 0;
-let heard = 0;
 let doneTimer = 0;
 let touched = performance.now();
 
@@ -54,21 +54,17 @@ function draw() {
 
 function show(state) {
   const now = performance.now();
-  const sameState = state.state === shown.state;
-  if (sameState && state.hint !== shown.hint && now < heldUntil) {
-    if (waiting === null) setTimeout(() => { const newest = waiting; waiting = null; show(newest); }, heldUntil - now);
-    waiting = state;
+  const same = state.state === shown.state;
+  newest = state;
+  if (same && state.hint !== shown.hint && now < heldUntil) {
+    holding ||= setTimeout(() => { holding = 0; show(newest); }, heldUntil - now);
     return;
   }
-  if (waiting !== null && sameState) {
-    waiting = state;
-    return;
-  }
-  if (!sameState || state.hint !== shown.hint) heldUntil = now + HOLD_MS;
-  const before = shown;
+  if (!same || state.hint !== shown.hint) heldUntil = now + HOLD_MS;
+  const before = shown.state;
   shown = state;
   draw();
-  if (before.state !== state.state) turned(before.state, state.state);
+  if (!same) turned(before, state.state);
 }
 
 function turned(before, state) {
@@ -94,12 +90,13 @@ film?.addEventListener("error", () => {
 
 // What the door pushes. A browser gives up where the web itself is away, so it is asked anew.
 let source = null;
+let heard = 0;
 
 function listen() {
   source?.close();
   source = new EventSource("/kiosk/events");
   heard = performance.now();
-  source.onopen = () => { heard = performance.now(); };
+  source.addEventListener("beat", () => { heard = performance.now(); });
   source.onmessage = (message) => {
     heard = performance.now();
     show(JSON.parse(message.data));
@@ -108,7 +105,10 @@ function listen() {
 }
 
 setInterval(() => {
-  if (source.readyState === EventSource.CLOSED) listen();
+  if (source.readyState === EventSource.CLOSED || performance.now() - heard > SILENT_MS) {
+    show(away);
+    listen();
+  }
   if (shown.state !== "idle" && shown.state !== "away") touched = performance.now();
   if (performance.now() - touched > NEXT_VISITOR_MS) begin_anew();
 }, AGAIN_MS);
