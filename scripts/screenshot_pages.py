@@ -5,11 +5,13 @@ Needs Chromium. Nobody is shown but the portraits that are shipped with the simu
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
 import tempfile
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,21 +19,20 @@ from typing import TYPE_CHECKING
 import click
 from playwright.sync_api import sync_playwright
 
+from appliance import manifest
 from appliance.contract import Role
+from appliance.drivers.photo import read_photo
 from appliance.drivers.scene import FACES, Visit
 from appliance.errors import UsageError
+from appliance.local_socket import answer
 from appliance.people.enrolment import CLI, Particulars, Photo, enrol
 from appliance.people.groups import add_group, rule_of
 from appliance.people.person import Consent
 from appliance.people.references import Standard
 from appliance.pipeline.reading import open_face_reader
-from appliance.drivers.photo import read_photo
-from appliance import manifest
 from tests.web.running import door_of, installed, web_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from playwright.sync_api import Browser, Page
 
     from appliance.commands.options import Installation
@@ -40,10 +41,36 @@ if TYPE_CHECKING:
 WIDTHS = (390, 800, 1440)
 HEIGHTS = {390: 844, 800: 1000, 1440: 900}
 PATHS = (
-    *("/login", "/", "/door", "/schedules", "/explain", "/people", "/people/ADA", "/people/ADA/erase", "/people/new"),
-    *("/invitations", "/offers", "/groups", "/attempts", "/audit", "/commissioning", "/settings", "/clients"),
-    *("/accounts", "/keys", "/backup", "/me"),
+    *("/login", "/", "/door", "/schedules", "/explain", "/people", "/people/ADA", "/people/ADA/erase"),
+    *(
+        "/people/ADA/alike",
+        "/enrol",
+        "/invitations",
+        "/offers",
+        "/groups",
+        "/attempts",
+        "/audit",
+        "/commissioning",
+        "/settings",
+        "/clients",
+    ),
+    *("/settings", "/clients", "/accounts", "/keys", "/backup", "/me"),
 )
+
+
+OPEN = frozenset({"/login"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the pictures are taken of, and where they go."""
+
+    browser: Browser
+    web: Web
+    door: Door
+    out: Path
+    ada: str  # id of the person enrolled
+    whole: bool
 
 
 @click.command()
@@ -60,9 +87,9 @@ def main(paths: tuple[str, ...], *, out: Path, whole: bool) -> None:
             browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
             with closing(browser):
                 _visit(door)
-                for scheme in ("light", "dark"):
-                    for width in WIDTHS:
-                        _take(browser, web, door, out, paths or PATHS, (scheme, width, ada), whole=whole)
+                shown = Shown(browser, web, door, out, ada, whole)
+                for scheme, width, path in itertools.product(("light", "dark"), WIDTHS, paths or PATHS):
+                    _take(shown, scheme, width, path)
 
 
 def _settle(installation: Installation) -> str:
@@ -96,33 +123,31 @@ def _visit(door: Door) -> None:
     door.script.wait_until_empty()
 
 
-def _take(
-    browser: Browser,
-    web: Web,
-    door: Door,
-    out: Path,
-    paths: Sequence[str],
-    how: tuple[str, int, str],
-    *,
-    whole: bool,
-) -> None:
-    scheme, width, ada = how
+def _take(shown: Shown, scheme: str, width: int, path: str) -> None:
     view = {"width": width, "height": HEIGHTS[width]}
-    for path in paths:
-        context = browser.new_context(base_url=web.url, viewport=view, color_scheme=scheme)
-        if path != "/login":
-            context.add_cookies([{"name": "ostiary", "value": web.session(Role.ADMIN), "url": web.url}])
-        if path == "/":  # somebody whom a human is asked about
-            door.script.play(Visit(face="official", for_s=6.0, pause_s=0.1))
-        page = context.new_page()
-        page.goto(path.replace("ADA", ada))
-        if path == "/":
-            _await_ticket(page)
-        name = path.strip("/").replace("/", "-").lower() or "overview"
-        page.screenshot(path=out / f"{name}-{width}-{scheme}.png", full_page=whole)
-        context.close()
-        if path == "/":
-            door.script.wait_until_empty()
+    context = shown.browser.new_context(base_url=shown.web.url, viewport=view, color_scheme=scheme)
+    if path not in OPEN:
+        context.add_cookies([{"name": "ostiary", "value": shown.web.session(Role.ADMIN), "url": shown.web.url}])
+    if path == "/":  # somebody whom a human is asked about
+        shown.door.script.play(Visit(face="official", for_s=6.0, pause_s=0.1))
+    page = context.new_page()
+    page.goto(path.replace("ADA", shown.ada))
+    if path == "/":
+        _await_ticket(page)
+    name = path.strip("/").replace("/", "-").lower() or "overview"
+    page.screenshot(path=shown.out / f"{name}-{width}-{scheme}.png", full_page=shown.whole)
+    context.close()
+    if path == "/":
+        _denied(shown.web)
+        shown.door.script.wait_until_empty()
+
+
+def _denied(web: Web) -> None:
+    """Answer every open ticket, so that the next picture shows one."""
+    said = answer(web.installation.reader_socket, {"verb": "ticket.list", "role": "admin"}, 5.0) or {"tickets": []}
+    for ticket in said["tickets"]:
+        asked = {"verb": "do", "by": "web:admin", "role": "admin", "method": "web", "command": "deny"}
+        answer(web.installation.reader_socket, asked | {"args": {"ticket_id": ticket["ticket_id"]}}, 5.0)
 
 
 def _await_ticket(page: Page) -> None:

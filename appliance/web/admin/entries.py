@@ -59,7 +59,7 @@ def _who(actor: Actor | None) -> str:
             return ""
         case _ if actor.kind is ActorKind.DEVICE:
             return "the appliance"
-        case _ if actor.kind is ActorKind.OPERATOR:
+        case _ if actor.kind is ActorKind.OPERATOR or actor.id.startswith(("web:", "key:")):
             return voice_in_words(actor.id)
     return f"{actor.kind} {actor.id}"
 
