@@ -44,7 +44,7 @@ def list_keys(installation: Installation, *, as_json: bool) -> None:
     from appliance.web.accounts import Accounts  # noqa: PLC0415 - help must not load the ciphers
 
     with Accounts(installation.web_file) as accounts:
-        known = accounts.keys()
+        known = accounts.api_keys()
     if as_json:
         click.echo(json.dumps([_plain(one) for one in known], indent=2))
     elif not known:

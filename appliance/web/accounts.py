@@ -328,7 +328,7 @@ class Accounts(DatabaseFile):
             if done.rowcount != 1:
                 raise RefusedError(f"there is no key {name!r:.80} that could be revoked")
 
-    def keys(self) -> tuple[Key, ...]:
+    def api_keys(self) -> tuple[Key, ...]:
         """Return every API key by name, revoked ones too."""
         with named_faults(WEB, self.path):
             rows = self._db.execute(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from appliance.contract import Role
+from appliance.web.connection import OF_ONE_ADDRESS
 from appliance.web.limits import KEPT, Buckets, TooManyError, network_of
 from tests.web.running import Web, installed, web_of
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
 
@@ -84,3 +89,29 @@ def test_an_account_and_a_key_are_told_to_wait(strict: Web) -> None:
     assert int(answers[5].headers["retry-after"]) == 1
     with strict.client(Role.AUDITOR) as other:
         assert other.get("/").status_code == 200
+
+
+def test_500_connections_that_say_nothing_keep_nobody_out(strict: Web) -> None:
+    """E6: one address keeps so many connections, the oldest that only waits leaves first, pages are served."""
+    waiting = [strict.connect() for _ in range(500)]
+    try:
+        for wire in waiting:
+            with contextlib.suppress(OSError):
+                wire.sendall(b"GET / HTTP/1.1\r\nHost: local")
+        assert httpx.get(f"{strict.url}/healthz").text == "ok\n"
+        time.sleep(0.2)
+        assert sum(is_open(wire) for wire in waiting) <= OF_ONE_ADDRESS
+    finally:
+        for wire in waiting:
+            wire.close()
+
+
+def is_open(wire: socket.socket) -> bool:
+    """Tell whether the other side has not closed."""
+    wire.settimeout(0)
+    try:
+        return bool(wire.recv(1))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False

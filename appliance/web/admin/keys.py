@@ -54,7 +54,7 @@ async def revoke(request: Request, name: str) -> Response:
 
 
 async def _shown(request: Request, fault: ApplianceError | None = None, new: str = "", secret: str = "") -> Response:
-    known = await rooms_of(request).accounts.run(lambda accounts: accounts.keys())
+    known = await rooms_of(request).accounts.run(lambda accounts: accounts.api_keys())
     shown = [
         {
             "name": one.name,
