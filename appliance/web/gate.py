@@ -132,6 +132,8 @@ def _refusal_of_form(scope: Scope, headers: Headers) -> PlainTextResponse | None
         return PlainTextResponse("this version of HTTP is not spoken here\n", 505)
     if len(scope["raw_path"]) + len(scope["query_string"]) + sum(map(len, chain(*scope["headers"]))) > MAX_HEAD:
         return PlainTextResponse(f"the head is too large; {MAX_HEAD} bytes are allowed\n", 431)
+    if any(letter < " " or letter == "\x7f" for letter in scope["path"]):  # no route knows one, and no log should
+        return PlainTextResponse("a control character stands in the path\n", 400)
     if "transfer-encoding" in headers and "content-length" in headers:  # two readers, two requests
         return PlainTextResponse("both Content-Length and Transfer-Encoding say where the body ends\n", 400)
     return None

@@ -134,7 +134,8 @@ def test_what_the_gate_refuses_is_told_in_the_services_form(service: Service) ->
     assert sent(service, bytes(8 * 1024 * 1024 + 1)) == (413, "413")
     with service.http() as http:
         answer = http.post("/group", json={}, headers={"Host": "elsewhere.example.org"})
-    assert told(answer) == (421, "421")
+        assert told(answer) == (421, "421")
+        assert told(http.get("/largefacelists/a%0Ab")) == (400, "400")
 
 
 @pytest.mark.parametrize(
