@@ -78,7 +78,7 @@ def test_people_of_the_door_are_a_group_of_their_own(service: Service, bob: str)
     with service.administration() as admin:
         group = admin.large_person_group
         (told,) = (one for one in group.get_persons("door") if one.person_id == bob)
-        assert (told.name, len(told.persisted_face_ids)) == (NAME, 1)
+        assert (told.name, len(told.persisted_face_ids or [])) == (NAME, 1)
         assert group.get_person("door", bob).name == NAME
         assert group.get_training_status("door").status == "succeeded"
         assert group.get("door").large_person_group_id == "door"
@@ -243,7 +243,9 @@ def test_people_in_real_pictures_are_told_apart(service: Service) -> None:
         for pictures in chosen:
             for picture in pictures[2:]:
                 (face, *_) = client.detect(picture.read_bytes(), **MODELS, return_face_id=True)
-                (who,) = client.identify_from_large_person_group(face_ids=[face.face_id], large_person_group_id="real")
+                (who,) = client.identify_from_large_person_group(
+                    face_ids=[face.face_id or ""], large_person_group_id="real"
+                )
                 found.append([one.person_id for one in who.candidates])
         group.delete("real")
     assert all(set(one) <= {who} for one, who in zip(found, ids, strict=True))
