@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from appliance import client_acts
 from appliance.clients import Entry, Registry
 from appliance.commands.client_pair import join, pair
 from appliance.commands.client_send import send
 from appliance.commands.options import Installation, with_installation
-from appliance.contract import EventType, Role
-from appliance.records import Actor, ActorKind, Event
-from appliance.signing import fingerprint, new_key
+from appliance.contract import Role
+from appliance.records import Actor, ActorKind
+from appliance.signing import new_key
 
 _CLI = Actor(ActorKind.OPERATOR, "cli")
 
@@ -45,10 +45,7 @@ def keygen(file: Path) -> None:
 @with_installation
 def add(installation: Installation, client_id: str, role: str, public_key: str) -> None:
     """Let CLIENT_ID send the commands of a role."""
-    with Registry(installation.clients_file) as registry, installation.open_audit() as audit:
-        detail = f"client {client_id} added as {role}, key {fingerprint(public_key)}"
-        # Whoever is not in the log is not let in.
-        registry.add(client_id, Role(role), public_key, lambda: audit.append(_changed(detail)))
+    client_acts.admit(installation, client_id, Role(role), public_key, actor=_CLI, method="cli")
     click.echo(f"{client_id} may now act as {role}")
 
 
@@ -72,15 +69,8 @@ def list_clients(installation: Installation, as_json: bool) -> None:
 @with_installation
 def revoke(installation: Installation, client_id: str) -> None:
     """Take no further command from CLIENT_ID, from this moment on; its key is never let in again."""
-    with Registry(installation.clients_file) as registry:
-        registry.revoke(client_id)  # first of all: a log that cannot be written must not keep anybody in
-    with installation.open_audit() as audit:
-        audit.append(_changed(f"client {client_id} revoked"))
+    client_acts.revoke(installation, client_id, actor=_CLI, method="cli")
     click.echo(f"{client_id} is revoked")
-
-
-def _changed(detail: str) -> Event:
-    return Event(EventType.CONFIG_CHANGED, datetime.now(UTC), _CLI, "cli", detail=detail)
 
 
 def _plain(entry: Entry) -> dict[str, str | int | None]:
