@@ -61,12 +61,12 @@ class Clerk:
         self._journal.append(event)
 
     def ticket(self, ticket: Ticket, by: str, *what: tuple[EventType, Reason], detail: str = "") -> None:
-        """Write down what became of a ticket, all of it or nothing; `by` is the client behind it, "" for nobody."""
+        """Write down what became of a ticket, all of it or nothing; `by` is who is behind it, "" for nobody."""
         events = [
             Event(
                 event_type=kind,
                 at=datetime.now(UTC),
-                actor=Actor(ActorKind.CLIENT, by) if by else None,
+                actor=_attendant(by),
                 method="attendant",
                 reason=reason,
                 presentation_id=ticket.presentation_id,
@@ -84,6 +84,13 @@ class Clerk:
     def _with_moment(self, detail: str, at_s: float) -> str:
         moment = f"at {at_s:.2f} s of the recording" if self._of_recording else ""
         return "; ".join(part for part in (detail, moment) if part)
+
+
+def _attendant(by: str) -> Actor | None:
+    """Return who answered: a client, or an account or key of the web, in whose voice alone there is a colon."""
+    if not by:
+        return None
+    return Actor(ActorKind.OPERATOR if ":" in by else ActorKind.CLIENT, by)
 
 
 def in_words(point: OperatingPoint) -> str:

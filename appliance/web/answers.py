@@ -70,14 +70,15 @@ class AnswerBook(DatabaseFile):
     """The book in the file at `path`; a connection belongs to one thread. `key` is a secret of the device, 32 bytes.
 
     Every change is durable on return. Raises StorageError, one line that names the file, where that is damaged,
-    foreign, or cannot be written. `clock` is the wall clock.
+    foreign, or cannot be written. `clock` is the wall clock, `each` how many of one account or key are kept.
     """
 
-    def __init__(self, path: Path, key: bytes, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, key: bytes, clock: Callable[[], float] = time.time, each: int = KEPT_EACH) -> None:
         super().__init__(path, ANSWERS)
         self._secret = key
         self._key = AESGCM(key)
         self._clock = clock
+        self._each = each
 
     def begin(self, voice: str, key: str, request: bytes) -> Before | None:
         """Note that a request with this key is carried out from now on; or return what is known of an earlier one."""
@@ -91,7 +92,7 @@ class AnswerBook(DatabaseFile):
                 return Before(hmac.compare_digest(row[0], told), self._opened(row[1], name))
             self._db.execute("INSERT INTO answer VALUES (?, ?, ?, ?, NULL)", [name, voice, told, now])
             oldest = "SELECT name FROM answer WHERE voice = ? ORDER BY at DESC LIMIT -1 OFFSET ?"
-            self._db.execute(f"DELETE FROM answer WHERE name IN ({oldest})", [voice, KEPT_EACH])  # noqa: S608 - ours
+            self._db.execute(f"DELETE FROM answer WHERE name IN ({oldest})", [voice, self._each])  # noqa: S608 - ours
         return None
 
     def keep(self, voice: str, key: str, answer: Answered) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 api = router("enrolment")
 
-SILENT_S = 10.0  # the guided enrolment says something with every frame that it reads
+SILENT_S = 60.0  # a guided enrolment has ended by then, one way or the other
+_HUNG_UP = {"error": "the reader has hung up", "done": True}
 
 
 class EnrolmentStep(Answer):
@@ -57,7 +58,7 @@ async def start(request: Request, args: EnrolStart) -> StreamingResponse:
     who = who_is(request)
     asked = {"verb": "do", "by": who.voice, "role": who.role, "method": METHOD, "command": "enrol.start"}
     hearing = rooms_of(request).reader.hear(asked | {"args": args.model_dump(mode="json")}, SILENT_S)
-    first = await anext(hearing)  # what is refused at once is no stream but a problem
+    first = await anext(hearing, _HUNG_UP)  # what is refused at once is no stream but a problem
     if first.get("error") and first.get("done"):
         await hearing.aclose()
         raise RefusedError(str(first["error"]))
