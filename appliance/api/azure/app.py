@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from appliance import __version__
-from appliance.api.azure import compare, detect, lists, people, sessions, wire
+from appliance.api.azure import compare, detect, lists, people, sessions, sessions_stable, wire
 from appliance.api.azure.detect import KEYS
 from appliance.api.azure.errors import told
 from appliance.contract import Role
@@ -19,7 +19,7 @@ from appliance.web.accounts import Kind
 from appliance.web.guard import allowed, guard
 
 PATH = "/face"
-ROUTERS = (detect.router, compare.router, lists.router, people.router, sessions.router)
+ROUTERS = (detect.router, compare.router, lists.router, people.router, sessions.router, sessions_stable.router)
 
 
 def _of_version(version: Annotated[wire.Version, Path()]) -> None:

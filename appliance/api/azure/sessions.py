@@ -111,7 +111,7 @@ SessionId = Annotated[str, Path(alias="sessionId", max_length=64)]
 @allowed(*KEEPERS, kinds=KEYS)
 async def make_session(request: Request, body: NewSession) -> MadeSession:
     """Make a session in which somebody shows that they are alive."""
-    return await _made(request, body, None)
+    return _told_once(*await made(request, body, None))
 
 
 @router.post(f"{VERIFY}/sessions", response_model_exclude_none=True, openapi_extra=VERIFY_BODY)
@@ -119,13 +119,13 @@ async def make_session(request: Request, body: NewSession) -> MadeSession:
 async def make_verify_session(request: Request) -> MadeSession:
     """Make a session in which somebody shows that they are alive, and whom a picture shows."""
     if content_type(request) != "multipart/form-data":
-        return await _made(request, _new_verify(await json_of(request)), None)
+        return _told_once(*await made(request, new_verify(await json_of(request)), None))
     async with request.form(max_files=1, max_fields=1) as form:
-        body = _new_verify(str(form.get("Parameters", "")))
-        image = await _verify_image(form)
+        body = new_verify(str(form.get("Parameters", "")))
+        image = await image_in(form, "VerifyImage")
     if not image:
         raise bad_argument("VerifyImage is missing, or empty.")
-    return await _made(request, body, await counterpart_of(rooms_of(request), image))
+    return _told_once(*await made(request, body, await counterpart_of(rooms_of(request), image)))
 
 
 def _add_operations(base: str, *, verify: bool) -> None:
@@ -147,7 +147,7 @@ def _add_operations(base: str, *, verify: bool) -> None:
     @allowed(*KEEPERS, kinds=KEYS)
     async def session_result(request: Request, session_id: SessionId) -> SessionAnswer:
         """Return a session, with what the newest showing came to."""
-        return answer_of(rooms_of(request).sessions, _session(request, session_id, verify=verify))
+        return answer_of(rooms_of(request).sessions, session_of(request, session_id, verify=verify))
 
     @router.get(f"{base}/sessions/{{sessionId}}/audit", response_model_exclude_none=True)
     @allowed(*KEEPERS, kinds=KEYS)
@@ -158,14 +158,14 @@ def _add_operations(base: str, *, verify: bool) -> None:
         top: Annotated[int, Query(ge=1, le=MAX_TOP)] = MAX_TOP,
     ) -> list[AuditEntry]:
         """List what every showing came to, in order."""
-        session = _session(request, session_id, verify=verify)
+        session = session_of(request, session_id, verify=verify)
         return [entry_of(session, one) for one in session.attempts if one.number > int(start or 0)][:top]
 
     @router.delete(f"{base}/sessions/{{sessionId}}", response_class=Response)
     @allowed(*KEEPERS, kinds=KEYS)
     async def delete_session(request: Request, session_id: SessionId) -> Response:
         """End a session: its token, its results and its pictures are gone."""
-        rooms_of(request).sessions.end(_session(request, session_id, verify=verify))
+        rooms_of(request).sessions.end(session_of(request, session_id, verify=verify))
         return Response()
 
     @router.post(
@@ -197,7 +197,8 @@ async def session_image(
     return Response(session_image_of(request, image_id), media_type="application/octet-stream")
 
 
-async def _made(request: Request, body: NewSession, counterpart: Counterpart | None) -> MadeSession:
+async def made(request: Request, body: NewSession, counterpart: Counterpart | None) -> tuple[Session, str]:
+    """Return a new session and its token. Raises FaceApiError, ReaderAwayError, HardwareError."""
     rooms, voice = rooms_of(request), who_is(request).voice
     wish = _wish(body, rooms.installation.settings.device.id)
     if wish.at_door and wish.verify and counterpart is None:
@@ -212,7 +213,12 @@ async def _made(request: Request, body: NewSession, counterpart: Counterpart | N
         except ApplianceError as fault:
             rooms.sessions.end(session)
             raise _conflict(fault) from fault
-    image = None if counterpart is None else verify_image_of(counterpart.rectangle, counterpart.grade)
+    return session, token
+
+
+def _told_once(session: Session, token: str) -> MadeSession:
+    other = session.counterpart
+    image = None if other is None else verify_image_of(other.rectangle, other.grade)
     return MadeSession(session_id=session.session_id, auth_token=token, verify_image=image)
 
 
@@ -241,7 +247,7 @@ async def _shown(request: Request, session: Session) -> Response:
     async with request.form(max_files=MOST_FRAMES + 1, max_fields=4) as form:
         frames = [await one.read() for one in form.getlist("frames") if isinstance(one, UploadFile)]
         times = _times(str(form.get("capturedAtMs", "")))
-        image = await _verify_image(form)
+        image = await image_in(form, "VerifyImage")
     if not LEAST_FRAMES <= len(frames) <= MOST_FRAMES:
         raise bad_argument(f"{len(frames)} frames were sent; {LEAST_FRAMES} to {MOST_FRAMES} are taken.")
     if session.wish.verify is not (bool(image) or session.counterpart is not None) or (image and session.counterpart):
@@ -265,7 +271,8 @@ def _conflict(fault: ApplianceError) -> ApplianceError:
     return fault
 
 
-def _session(request: Request, session_id: str, *, verify: bool) -> Session:
+def session_of(request: Request, session_id: str, *, verify: bool) -> Session:
+    """Return a session that whoever asks has made. Raises FaceApiError."""
     try:
         return rooms_of(request).sessions.get(who_is(request).voice, session_id, verify=verify)
     except RefusedError as fault:
@@ -276,7 +283,8 @@ def _no_session() -> FaceApiError:
     return FaceApiError(HTTPStatus.NOT_FOUND, "SessionNotFound", "The session is not found, or it is over.")
 
 
-def _new_verify(said: dict[str, Any] | str) -> NewVerifySession:
+def new_verify(said: dict[str, Any] | str) -> NewVerifySession:
+    """Return what is asked for. Raises RequestValidationError."""
     try:
         if isinstance(said, str):
             return NewVerifySession.model_validate_json(said)
@@ -292,9 +300,9 @@ def _times(said: str) -> list[float]:
         raise bad_argument(f"capturedAtMs is no JSON array of 0 to {MAX_FILM_MS} milliseconds.") from fault
 
 
-async def _verify_image(form: FormData) -> bytes:
-    """Return the picture to compare with; b"" where there is none. Raises FaceApiError for one that is too large."""
-    sent = form.get("VerifyImage")
+async def image_in(form: FormData, name: str) -> bytes:
+    """Return the picture in a form; b"" where there is none. Raises FaceApiError for one that is too large."""
+    sent = form.get(name)
     image = await sent.read() if isinstance(sent, UploadFile) else b""
     if len(image) > MAX_IMAGE:
         raise FaceApiError(HTTPStatus.BAD_REQUEST, "InvalidImageSize", "Image size is too big.")

@@ -205,7 +205,7 @@ def judgement_of(attempt: Attempt) -> Judgement:
     target = None
     if at is not None:
         name = str(attempt.frame) if attempt.frame else "door"
-        target = Target(face_rectangle=_rectangle(at), file_name=name, time_offset_within_file=attempt.frame_ms)
+        target = Target(face_rectangle=rectangle_of(at), file_name=name, time_offset_within_file=attempt.frame_ms)
     verified = None
     if comparison is not None:
         verified = VerifyResult(
@@ -223,8 +223,9 @@ def judgement_of(attempt: Attempt) -> Judgement:
 
 def verify_image_of(at: Rectangle, grade: Grade) -> VerifyImage:
     """Return the face that is compared with."""
-    return VerifyImage(face_rectangle=_rectangle(at), quality_for_recognition=grade.name.lower())
+    return VerifyImage(face_rectangle=rectangle_of(at), quality_for_recognition=grade.name.lower())
 
 
-def _rectangle(at: Rectangle) -> FaceRectangle:
+def rectangle_of(at: Rectangle) -> FaceRectangle:
+    """Return where a face lies."""
     return FaceRectangle(top=at.top_px, left=at.left_px, width=at.width_px, height=at.height_px)
