@@ -56,12 +56,18 @@ def rotate(installation: Installation) -> None:
 @with_installation
 def renew_templates(installation: Installation) -> None:
     """Turn every template by a new secret rotation: after a theft, the stolen ones fit nothing. No reader may run."""
+    from appliance.kept_faces.room import open_kept_faces  # noqa: PLC0415 - help must not load the ciphers
+
     with (
         only_one(installation.state / "reader.lock"),
         installation.open_gallery() as gallery,
         installation.open_audit() as audit,
     ):
+        old = gallery.protection
         count = gallery.renew_protection()
+        if installation.kept_file.exists():
+            with open_kept_faces(installation) as kept:
+                count += kept.turn(old)
         detail = f"{count} templates renewed, rotation {gallery.protection.protection_id}"
         audit.append(Event(EventType.CONFIG_CHANGED, datetime.now(UTC), CLI, "cli", detail=detail))
     click.echo(detail)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from appliance.errors import RefusedError, StorageError
 from appliance.fixed_point import rounded
+from appliance.kept_faces.bound import of_collection, of_face, of_person, of_template
 from appliance.kept_faces.schema import (
     KEPT,
     AlreadyKeptError,
@@ -25,8 +25,9 @@ from appliance.kept_faces.schema import (
     Training,
     UntrainedError,
 )
-from appliance.people.sealing import encoded, seal, seal_fields, unseal, unseal_fields
+from appliance.people.sealing import decoded, encoded, seal, seal_fields, unseal, unseal_fields
 from appliance.people.snapshot import MAX_REFERENCES, NORM_TOLERANCE, StoredReference, judge
+from appliance.records import Embedding
 from appliance.storage import DatabaseFile, empty_log, named_faults, one_change, pragma
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.people.protection import Protection
-    from appliance.records import Embedding, GallerySnapshot
+    from appliance.records import GallerySnapshot
 
 MAX_COLLECTIONS = 1000  # of either kind
 MAX_PEOPLE = 10_000  # of one group
@@ -83,7 +84,7 @@ class KeptFaces(DatabaseFile):
             if self._one("SELECT 1 FROM kept_collection WHERE kind = ? AND collection_id = ?", kind, collection_id):
                 raise AlreadyKeptError(kind)
             self._room(f"{kind}s", MAX_COLLECTIONS, "SELECT COUNT(*) FROM kept_collection WHERE kind = ?", kind)
-            sealed = seal_fields(self._key, fields, _of_collection(kind, collection_id))
+            sealed = seal_fields(self._key, fields, of_collection(kind, collection_id))
             self._db.execute(
                 "INSERT INTO kept_collection VALUES (NULL, ?, ?, ?, ?, ?, NULL, NULL, '', ?)",
                 [kind.value, collection_id, model, _now(), made_by, sealed],
@@ -106,7 +107,7 @@ class KeptFaces(DatabaseFile):
         """Keep these of `name` and `user_data` in place of what was."""
         with self.transaction():
             self._change(
-                "kept_collection", self._number(kind, collection_id), texts, _of_collection(kind, collection_id)
+                "kept_collection", self._number(kind, collection_id), texts, of_collection(kind, collection_id)
             )
 
     def drop_collection(self, kind: Kind, collection_id: str) -> int:
@@ -123,7 +124,7 @@ class KeptFaces(DatabaseFile):
         with self.transaction():
             group = self._number(Kind.GROUP, group_id)
             self._room("people", MAX_PEOPLE, "SELECT COUNT(*) FROM kept_person WHERE collection = ?", group)
-            sealed = seal_fields(self._key, {"name": name, "user_data": user_data}, _of_person(person_id, group))
+            sealed = seal_fields(self._key, {"name": name, "user_data": user_data}, of_person(person_id, group))
             self._db.execute("INSERT INTO kept_person VALUES (NULL, ?, ?, ?)", [person_id, group, sealed])
         return person_id
 
@@ -138,7 +139,7 @@ class KeptFaces(DatabaseFile):
         group = self._number(Kind.GROUP, group_id)
         number = self._person(group, person_id)
         sealed = self._rows("SELECT sealed FROM kept_person WHERE number = ?", number)[0][0]
-        told = self._opened(sealed, _of_person(person_id, group))
+        told = self._opened(sealed, of_person(person_id, group))
         faces = self._rows("SELECT face_id FROM kept_face WHERE person = ? ORDER BY 1", number)
         return KeptPerson(person_id, told["name"], told["user_data"], tuple(row[0] for row in faces))
 
@@ -146,7 +147,7 @@ class KeptFaces(DatabaseFile):
         """Keep these of `name` and `user_data` in place of what was."""
         with self.transaction():
             group = self._number(Kind.GROUP, group_id)
-            self._change("kept_person", self._person(group, person_id), texts, _of_person(person_id, group))
+            self._change("kept_person", self._person(group, person_id), texts, of_person(person_id, group))
 
     def drop_person(self, group_id: str, person_id: str) -> int:
         """Erase a person with their faces, and return how many those were."""
@@ -175,9 +176,9 @@ class KeptFaces(DatabaseFile):
                 self._room("faces of one person", MAX_REFERENCES, counted, person)
             model, turned = embedding.model_id, self._protection.protection_id
             template = seal(
-                self._key, encoded(rounded(vector)), _of_template(face_id, collection, person, model, turned)
+                self._key, encoded(rounded(vector)), of_template(face_id, collection, person, model, turned)
             )
-            sealed = seal_fields(self._key, {"user_data": user_data}, _of_face(face_id, collection))
+            sealed = seal_fields(self._key, {"user_data": user_data}, of_face(face_id, collection))
             self._db.execute(
                 "INSERT INTO kept_face VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
                 [face_id, collection, person, model, turned, len(vector), _now(), template, sealed],
@@ -202,7 +203,7 @@ class KeptFaces(DatabaseFile):
         """Keep this user data in place of what was."""
         with self.transaction():
             collection, number = self._face(kind, collection_id, face_id, person_id)
-            self._change("kept_face", number, {"user_data": user_data}, _of_face(face_id, collection))
+            self._change("kept_face", number, {"user_data": user_data}, of_face(face_id, collection))
 
     def drop_face(self, kind: Kind, collection_id: str, face_id: str, person_id: str | None = None) -> None:
         """Erase one face; it is compared with nobody from then on, trained or not."""
@@ -216,7 +217,7 @@ class KeptFaces(DatabaseFile):
         It fails where there is none, or one that cannot be used with this model; then what was trained before holds.
         """
         number = self._number(kind, collection_id)
-        rows = [self._stored(number, row) for row in self._rows(_FACES, number)]
+        rows = [self._stored(number, row) for row in self._rows(_FACES + _BY_AGE, number)]
         snapshot, findings = judge(rows, model_id, dimension, 0)
         failure = f"face {findings[0].reference_id} {findings[0].reason}" if findings else ""
         failure = failure or ("" if snapshot.size else "there is no face to train")
@@ -243,18 +244,42 @@ class KeptFaces(DatabaseFile):
             self._seen = seen
         found = self._snapshots.get(number)
         if found is None or found.model_id != model_id:
-            rows = (self._stored(number, row) for row in self._rows(_FACES + " AND trained = 1", number))
+            rows = (self._stored(number, row) for row in self._rows(_FACES + " AND trained = 1" + _BY_AGE, number))
             found, findings = judge(rows, model_id, dimension, 0)
             if findings:  # of a model or a rotation that is no longer in use
                 raise UntrainedError(kind)
             self._snapshots[number] = found
         return found
 
+    def turn(self, old: Protection) -> int:
+        """Turn every template of the rotation `old` into the one in use, and return how many.
+
+        One that cannot be opened stays as it is, and is compared with nobody.
+        """
+        rows = self._rows("SELECT number, collection, person, face_id, model_id, dimension, template FROM kept_face")
+        with self.transaction():
+            return sum(self._turned(old, row) for row in rows)
+
+    def _turned(self, old: Protection, row: Sequence[Any]) -> bool:
+        """Turn one template, inside a transaction, and tell whether that could be."""
+        number, collection, person, face_id, model, dimension, sealed = row
+        known = unseal(self._key, sealed, of_template(face_id, collection, person, model, old.protection_id))
+        vector = None if known is None else decoded(known, dimension)
+        if vector is None:
+            return False
+        plain = old.restore(Embedding(vector, model))
+        new = self._protection
+        bound = of_template(face_id, collection, person, model, new.protection_id)
+        template = seal(self._key, encoded(rounded(new.protect(plain).vector)), bound)
+        query = "UPDATE kept_face SET protection = ?, template = ? WHERE number = ?"
+        self._db.execute(query, [new.protection_id, template, number])
+        return True
+
     def of_person(self, group_id: str, person_id: str, model_id: str, dimension: int) -> GallerySnapshot:
         """Return the faces of one person, trained or not."""
         group = self._number(Kind.GROUP, group_id)
         person = self._person(group, person_id)
-        rows = (self._stored(group, row) for row in self._rows(_FACES + " AND f.person = ?", group, person))
+        rows = (self._stored(group, row) for row in self._rows(_FACES + " AND f.person = ?" + _BY_AGE, group, person))
         return judge(rows, model_id, dimension, 0)[0]
 
     def _rows(self, query: str, *values: object) -> list[Any]:
@@ -307,19 +332,19 @@ class KeptFaces(DatabaseFile):
 
     def _collection(self, kind: Kind, row: Sequence[Any]) -> Collection:
         _, collection_id, model, made_at, tried_at, trained_at, failure, sealed = row
-        told = self._opened(sealed, _of_collection(kind, collection_id))
+        told = self._opened(sealed, of_collection(kind, collection_id))
         trained = None if trained_at is None else datetime.fromisoformat(trained_at)
         training = None if tried_at is None else Training(datetime.fromisoformat(tried_at), trained, failure)
         made = datetime.fromisoformat(made_at)
         return Collection(collection_id, told["name"], told["user_data"], model, told["answers_for"], made, training)
 
     def _told(self, collection: int, face_id: str, sealed: bytes) -> KeptFace:
-        return KeptFace(face_id, self._opened(sealed, _of_face(face_id, collection))["user_data"])
+        return KeptFace(face_id, self._opened(sealed, of_face(face_id, collection))["user_data"])
 
     def _stored(self, collection: int, row: Sequence[Any]) -> StoredReference:
         """Return a row as it is judged; a template that does not open is None."""
         face_id, person, person_id, model, turned, dimension, template = row
-        vector = unseal(self._key, template, _of_template(face_id, collection, person, model, turned))
+        vector = unseal(self._key, template, of_template(face_id, collection, person, model, turned))
         protected = turned == self._protection.protection_id
         return StoredReference(face_id, person_id, model, dimension, vector, has_person=True, protected=protected)
 
@@ -328,27 +353,7 @@ _FACES = """
     SELECT f.face_id, f.person, COALESCE(p.person_id, f.face_id), f.model_id, f.protection, f.dimension, f.template
     FROM kept_face f LEFT JOIN kept_person p ON p.number = f.person WHERE f.collection = ?
 """
-
-
-def _of_collection(kind: Kind, collection_id: str) -> bytes:
-    return _bound("collection", kind.value, collection_id)
-
-
-def _of_person(person_id: str, group: int) -> bytes:
-    return _bound("person", person_id, group)
-
-
-def _of_face(face_id: str, collection: int) -> bytes:
-    return _bound("face", face_id, collection)
-
-
-def _of_template(face_id: str, collection: int, person: int | None, model_id: str, protection: str) -> bytes:
-    return _bound("template", face_id, collection, person, model_id, protection)
-
-
-def _bound(*facts: object) -> bytes:
-    """Return what a sealed value is bound to, so that none can be moved to another row."""
-    return b"ostiary kept\0" + json.dumps(facts).encode("utf-8", "replace")
+_BY_AGE = " ORDER BY f.number"
 
 
 def _now() -> str:

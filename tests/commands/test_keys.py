@@ -15,8 +15,12 @@ from click.testing import CliRunner
 
 from appliance.audit import AuditLog
 from appliance.cli import root
+from appliance.commands.options import Installation
+from appliance.config import Settings
 from appliance.contract import EventType
 from appliance.errors import ApplianceError, RefusedError
+from appliance.kept_faces.room import open_kept_faces
+from appliance.kept_faces.schema import Kind
 from appliance.people.gallery import Consent, Gallery
 from appliance.records import Embedding, Grade
 
@@ -99,6 +103,24 @@ def test_templates_are_renewed_only_while_no_reader_runs(tmp_path: Path) -> None
     assert code == 0
     assert told.startswith("2 templates renewed, rotation ")
     assert known(tmp_path)[-1] == "2"
+
+
+def test_faces_that_clients_keep_are_renewed_too(tmp_path: Path) -> None:
+    """J10: renewal turns the templates of face lists with those of the people, and both stay comparable."""
+    enrol(tmp_path, "Ada")
+    installation = Installation(Settings(), tmp_path, None)
+    vector = np.eye(1, 64, dtype=np.float32)[0]
+    for again in (False, True):
+        with installation.open_gallery() as gallery, open_kept_faces(installation) as kept:
+            probe = gallery.protection.protect(Embedding(vector, "m"))
+            if not again:
+                kept.add_collection(Kind.LIST, "staff", "x", "", "recognition_04", answers_for="x", made_by="key:x")
+                kept.add_face(Kind.LIST, "staff", probe, "")
+                kept.train(Kind.LIST, "staff", "m", 64)
+            (row,) = kept.trained(Kind.LIST, "staff", "m", 64).matrix
+            assert row @ probe.vector > 0.999
+        if not again:
+            assert ostiary(tmp_path, "keys", "renew-templates")[1].startswith("2 templates renewed")
 
 
 def test_lost_device_comes_back_from_backup_and_bundle(tmp_path: Path) -> None:

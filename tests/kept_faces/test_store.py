@@ -213,6 +213,24 @@ def test_another_rotation_is_not_compared(tmp_path: Path, kept: KeptFaces) -> No
         assert "rotation" in renewed.train(Kind.LIST, "staff", "m", D).failure
 
 
+def test_templates_are_turned_into_another_rotation(tmp_path: Path, kept: KeptFaces) -> None:
+    """J10: once turned, templates lie otherwise, and are as like each other as before; the old rotation fits none."""
+    old, new = Protection(b"p" * 32), Protection(b"q" * 32)
+    for number in range(3):
+        kept.add_face(Kind.LIST, "staff", old.protect(face(number)), "")
+    kept.train(Kind.LIST, "staff", "m", D)
+    before = kept.trained(Kind.LIST, "staff", "m", D)
+    with KeptFaces(tmp_path / "faces.db", b"s" * 32, new) as renewed:
+        assert renewed.turn(old) == 3
+        after = renewed.trained(Kind.LIST, "staff", "m", D)
+        assert after.reference_ids == before.reference_ids
+        assert np.abs(after.matrix @ after.matrix.T - before.matrix @ before.matrix.T).max() < 1e-3
+        assert np.abs(after.matrix[0] @ new.protect(face(0)).vector) > 0.999
+        assert renewed.turn(old) == 0
+    with pytest.raises(UntrainedError):
+        kept.trained(Kind.LIST, "staff", "m", D)
+
+
 def test_every_change_is_in_the_log(tmp_path: Path) -> None:
     """J8: a change and its entry are both there or neither, with the key that asked and without a name."""
     installation = Installation(Settings(), tmp_path, None)
