@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 
 from appliance.web.guard import SAFE, UNGUARDED, address_of, asked_by, meet
 from appliance.web.limits import TooManyError, network_of, requests_of_addresses
+from appliance.web.problems import problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,7 @@ ANSWER_HEADERS = {
 }
 _FILE_HEADERS = {"Cache-Control": "no-cache"}  # kept, and asked about: the same names come with the next version
 FACES = "/face/"
+NATIVE = "/api/"  # the interface whose faults are problem details
 _KEPT = ("retry-after",)
 _FOREIGN = "this comes from another site\n"
 
@@ -140,12 +143,14 @@ def _refusal_of_form(scope: Scope, headers: Headers) -> PlainTextResponse | None
 
 
 def _worded(path: str, refused: PlainTextResponse) -> Response:
-    """Return the refusal as whoever asks this path reads it: clients of the face service read no plain text."""
-    if not path.startswith(FACES):
-        return refused
-    status = refused.status_code
-    said = {"error": {"code": str(status), "message": bytes(refused.body).decode().strip()}}
-    return JSONResponse(said, status, {name: refused.headers[name] for name in _KEPT if name in refused.headers})
+    """Return the refusal as whoever asks this path reads it: programs read no plain text."""
+    status, line = refused.status_code, bytes(refused.body).decode().strip()
+    headers = {name: refused.headers[name] for name in _KEPT if name in refused.headers}
+    if path.startswith(FACES):
+        return JSONResponse({"error": {"code": str(status), "message": line}}, status, headers)
+    if path.startswith(NATIVE):
+        return problem(HTTPStatus(status), line, headers)
+    return refused
 
 
 def _most_of(request: Request) -> int:
