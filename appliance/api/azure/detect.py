@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic.alias_generators import to_camel
 
 from appliance.api.azure.errors import bad_argument, not_supported
-from appliance.api.azure.images import LEAST_FACE_PX, PICTURE, image_of, pixels_of
+from appliance.api.azure.images import LEAST_FACE_PX, PICTURE_OR_NAME, image_of, pixels_of
 from appliance.api.azure.wire import (
     Blur,
     DetectionModel,
@@ -88,12 +88,12 @@ class DetectOptions(Wire):
         return frozenset(known[one] for one in lower)
 
 
-@router.post("/detect", response_model_exclude_none=True, openapi_extra=PICTURE)
+@router.post("/detect", response_model_exclude_none=True, openapi_extra=PICTURE_OR_NAME)
 @allowed(*ASKERS, kinds=KEYS)
 async def detect(request: Request, options: Annotated[DetectOptions, Query()]) -> list[FoundFace]:
     """Return the faces of a JPEG or PNG, largest first, at most 100."""
     options.attributes()  # before the picture is read
-    return await found_in(request, await pixels_of(request, await image_of(request)), options)
+    return await found_in(request, await pixels_of(request, await image_of(request, of_sessions=True)), options)
 
 
 async def found_in(request: Request, pixels: NDArray[np.uint8], options: DetectOptions) -> list[FoundFace]:

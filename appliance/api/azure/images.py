@@ -7,8 +7,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from appliance.api.azure.errors import FaceApiError, bad_argument, bad_image
+from appliance.errors import RefusedError
 from appliance.faces.detect import described
 from appliance.records import Grade
+from appliance.web.guard import who_is
 from appliance.web.rooms import rooms_of
 
 if TYPE_CHECKING:
@@ -39,14 +41,25 @@ PICTURE: dict[str, Any] = {
     }
 }
 
+_NAMED = {"type": "object", "properties": {"sessionImageId": {"type": "string"}, "url": {"type": "string"}}}
+PICTURE_OR_NAME: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {**PICTURE["requestBody"]["content"], "application/json": {"schema": _NAMED}},
+    }
+}
 
-async def image_of(request: Request) -> bytes:
+
+async def image_of(request: Request, *, of_sessions: bool = False) -> bytes:
     """Return the picture that is the body. Raises FaceApiError for one that is too large, and for a body that is none.
 
-    A URL is always refused: this device asks nobody for pictures.
+    A URL is always refused: this device asks nobody for pictures. With `of_sessions`, the body may name a picture of a
+    liveness session.
     """
     if content_type(request) == "application/json":
-        await json_of(request)
+        image_id = (await json_of(request)).get("sessionImageId")
+        if of_sessions and isinstance(image_id, str):
+            return session_image_of(request, image_id)
         raise FaceApiError(
             HTTPStatus.BAD_REQUEST, "InvalidURL", "Invalid image URL: no URL is read here; send the picture itself"
         )
@@ -57,6 +70,14 @@ async def image_of(request: Request) -> bytes:
     return await _body(
         request, MAX_IMAGE, FaceApiError(HTTPStatus.BAD_REQUEST, "InvalidImageSize", "Image size is too big.")
     )
+
+
+def session_image_of(request: Request, image_id: str) -> bytes:
+    """Return a picture of a liveness session that whoever asks has made, JPEG. Raises FaceApiError."""
+    try:
+        return rooms_of(request).sessions.image(who_is(request).voice, image_id)
+    except RefusedError as fault:
+        raise FaceApiError(HTTPStatus.NOT_FOUND, "SessionImageNotFound", str(fault)) from fault
 
 
 def content_type(request: Request) -> str:
