@@ -31,7 +31,6 @@ _log = logging.getLogger(__name__)
 
 TRIES = 3
 MIN_S, MAX_S = 10, 900
-_CLI = Actor(ActorKind.OPERATOR, "cli")
 
 
 class Pair(BaseModel):
@@ -43,6 +42,7 @@ class Pair(BaseModel):
     role: Role
     for_s: Annotated[float, Field(ge=MIN_S, le=MAX_S)]
     key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # of `pairing_key`: the code itself stays on the screen
+    by: Annotated[str, Field(pattern=r"^(cli|web:[a-z0-9][a-z0-9._-]{0,62})$")] = "cli"  # who asks, for the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class _Window:
     role: Role  # the device's choice, never the joiner's
     key: bytes
     until_s: float
+    by: str
     tries: int = TRIES
 
 
@@ -88,7 +89,7 @@ class PairingDesk:
             raise RefusedError("mqtt.enabled is false: nobody could join")
         if self._window is not None:
             raise RefusedError("a pairing is going on already; it ends with the command that began it")
-        self._window = _Window(caller, asked.role, bytes.fromhex(asked.key), self._clock() + asked.for_s)
+        self._window = _Window(caller, asked.role, bytes.fromhex(asked.key), self._clock() + asked.for_s, asked.by)
         _log.warning("pairing: a client with the code may join as %s for %g s", asked.role, asked.for_s)
         caller.say({"open": asked.for_s})
 
@@ -128,7 +129,7 @@ class PairingDesk:
             return
         try:
             self._registry.add(
-                joining.client_id, window.role, named["public_key"], lambda: self._write(window.role, **named)
+                joining.client_id, window.role, named["public_key"], lambda: self._write(window, **named)
             )
         except RefusedError as refusal:
             self._refuse(window, joining, str(refusal), told=True)
@@ -151,9 +152,10 @@ class PairingDesk:
         if left <= 0:
             self._close({"error": f"refused {TRIES} times; begin anew, with another code"})
 
-    def _write(self, role: Role, *, client_id: str, public_key: str, **_device: str) -> None:
-        detail = f"client {client_id} joined as {role}, key {fingerprint(public_key)}"
-        self._journal.append(Event(EventType.CONFIG_CHANGED, datetime.now(UTC), _CLI, "pairing", detail=detail))
+    def _write(self, window: _Window, *, client_id: str, public_key: str, **_device: str) -> None:
+        detail = f"client {client_id} joined as {window.role}, key {fingerprint(public_key)}"
+        actor = Actor(ActorKind.OPERATOR, window.by)
+        self._journal.append(Event(EventType.CONFIG_CHANGED, datetime.now(UTC), actor, "pairing", detail=detail))
 
     def _answer(self, joining: Joining, error: str = "", result: dict[str, str] | None = None) -> None:
         if self._tell is not None:
