@@ -21,6 +21,7 @@ from appliance.web.admin import (
     accounts,
     attempts,
     audit,
+    clients,
     dashboard,
     door,
     enrol,
@@ -68,6 +69,7 @@ PAGES: tuple[APIRouter, ...] = (
     explain.router,
     attempts.router,
     audit.router,
+    clients.router,
 )
 MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()), (native.PATH, native.native))
 
