@@ -63,10 +63,11 @@ def document_of(api: FastAPI) -> dict[str, Any]:
     for operations in found["paths"].values():
         for operation in operations.values():
             operation["responses"].pop("422", None)
-            operation["security"] = [{"key": []}]
+            operation.setdefault("security", [{"key": []}])
     schemas = found["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     key = {"type": "apiKey", "in": "header", "name": "Ocp-Apim-Subscription-Key"}
-    found["components"]["securitySchemes"] = {"key": key}
+    token = {"type": "http", "scheme": "bearer", "description": "The token of one liveness session."}
+    found["components"]["securitySchemes"] = {"key": key, "sessionBearer": token}
     return found

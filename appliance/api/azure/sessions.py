@@ -60,6 +60,7 @@ _TIMES: TypeAdapter[list[float]] = TypeAdapter(
 )
 _BINARY = {"type": "string", "format": "binary"}
 FRAMES: dict[str, Any] = {
+    "security": [{"sessionBearer": []}],
     "requestBody": {
         "required": True,
         "content": {
