@@ -85,7 +85,7 @@ FRAMES: dict[str, Any] = {
                 }
             }
         },
-    }
+    },
 }
 _NEW_VERIFY = NewVerifySession.model_json_schema(ref_template="#/components/schemas/{model}")
 _NEW_VERIFY.pop("$defs")  # they are components already, of a plain session
