@@ -129,7 +129,8 @@ async def train(request: Request, kind: Kind, name: str) -> Response:
 
     await rooms.kept.run(lambda room: room.changed(voice, EventType.UPDATED, work, f"{kind} {name} trained"))
     where = str(request.url).removesuffix("/train") + "/training"
-    return Response(status_code=HTTPStatus.ACCEPTED, headers={"Operation-Location": where})
+    # It is done already: a client that is told nothing looks after 30 s.
+    return Response(status_code=HTTPStatus.ACCEPTED, headers={"Operation-Location": where, "retry-after-ms": "10"})
 
 
 async def training(request: Request, kind: Kind, name: str) -> wire.TrainingAnswer:

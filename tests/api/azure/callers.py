@@ -45,8 +45,7 @@ class Caller:
         """Give the caller with its clients open."""
         with ExitStack() as closing:
             for name, client in CLIENTS.items():
-                options: dict[str, Any] = {"polling_interval": 0} if name == "admin" else {}
-                self.clients[name] = closing.enter_context(client(*self._where, **options))
+                self.clients[name] = closing.enter_context(client(*self._where))
             yield self
 
 
@@ -58,8 +57,7 @@ class AioCaller(Caller):
         """Give the caller with its clients open, in an event loop of its own."""
         with asyncio.Runner() as self._runner:
             for name, client in AIO_CLIENTS.items():
-                options: dict[str, Any] = {"polling_interval": 0} if name == "admin" else {}
-                self.clients[name] = client(*self._where, **options)
+                self.clients[name] = client(*self._where)
             try:
                 yield self
             finally:

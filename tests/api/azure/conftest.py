@@ -51,7 +51,7 @@ class Service:
 
     def administration(self, key: str = "") -> FaceAdministrationClient:
         """Return the client that keeps faces; close it after use."""
-        return FaceAdministrationClient(self.web.url, AzureKeyCredential(key or self.full), polling_interval=0)
+        return FaceAdministrationClient(self.web.url, AzureKeyCredential(key or self.full))
 
     def http(self, key: str = "") -> httpx.Client:
         """Return a plain client at the interface's newest version."""
