@@ -35,13 +35,9 @@ def backup() -> None:
 @with_installation
 def create(installation: Installation, file: Path) -> None:
     """Write everything but keys and models that were added to a new FILE; the door may work on meanwhile."""
-    from appliance.backup import archive  # noqa: PLC0415  help must not load the ciphers
+    from appliance.backup.making import make  # noqa: PLC0415  help must not load the ciphers
 
-    # Whoever was erased is gone before the copy is made, and a gallery of an older version is sealed.
-    with installation.open_gallery() as gallery:
-        key = gallery.keyring.secret(archive.SECRET)
-    made = archive.create(installation, file.absolute(), key)
-    _say(installation, EventType.BACKED_UP, f"{made.contents.people} people, SHA-256 {made.seal.file_hash}")
+    made = make(installation, file.absolute(), actor=CLI, method="cli")
     _tell(made, "written and read back")
 
 
