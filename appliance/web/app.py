@@ -21,6 +21,7 @@ from appliance.web.admin import (
     accounts,
     attempts,
     audit,
+    backup,
     clients,
     dashboard,
     door,
@@ -70,6 +71,7 @@ PAGES: tuple[APIRouter, ...] = (
     attempts.router,
     audit.router,
     clients.router,
+    backup.router,
 )
 MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()), (native.PATH, native.native))
 
