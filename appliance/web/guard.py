@@ -73,12 +73,17 @@ def for_showing(endpoint: E) -> E:
 
 
 async def meet(request: Request) -> None:
-    """Find out who sent the request, before anything else of it is read; a fault of that waits for the guard."""
+    """Find out who sent the request, and count it, before anything else of it is read.
+
+    A fault of that waits for the guard, so that it is told in the words of the application that was asked.
+    """
     request.scope["who"], request.scope["unmet"] = None, None
     if request.url.path.startswith(UNGUARDED):
         return
     try:
-        request.scope["who"] = await _known(request)
+        request.scope["who"] = who = await _known(request)
+        if who is not None:
+            rooms_of(request).limits.take(who.voice)
     except ApplianceError as fault:
         request.scope["unmet"] = fault
 
@@ -92,8 +97,6 @@ async def guard(request: Request) -> None:
     if (fault := request.scope["unmet"]) is not None:
         raise fault
     who = asked_by(request)
-    if who is not None:
-        rooms_of(request).limits.take(who.voice)
     if policy is not None and policy.everybody:
         return
     if who is None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from appliance.contract import Role
+from appliance.contract import EventType, Reason, Role
 from appliance.web.connection import OF_ONE_ADDRESS
-from appliance.web.limits import KEPT, Buckets, TooManyError, network_of
-from tests.web.running import Web, installed, web_of
+from appliance.web.limits import FORGOTTEN_S, KEPT, Buckets, TooManyError, Waits, network_of
+from tests.web.running import PASSWORD, Web, installed, web_of
 
 if TYPE_CHECKING:
     import socket
@@ -39,6 +40,13 @@ def strict() -> Iterator[Web]:
         tempfile.TemporaryDirectory(prefix="ostiary-") as folder,
         web_of(installed(Path(folder), web={"requests_per_s": 1})) as web,
     ):
+        yield web
+
+
+@pytest.fixture(scope="module")
+def guessed() -> Iterator[Web]:
+    """Give a web at which somebody guesses passwords."""
+    with tempfile.TemporaryDirectory(prefix="ostiary-") as folder, web_of(installed(Path(folder))) as web:
         yield web
 
 
@@ -115,3 +123,70 @@ def is_open(wire: socket.socket) -> bool:
         return True
     except OSError:
         return False
+
+
+def test_waits_grow_and_end() -> None:
+    """E10: a few wrong tries cost nothing, each further one twice the last, to a bound: nobody is kept out for good."""
+    clock = Clock()
+    waits = Waits(free=3, most_s=10, clock=clock)
+    assert [waits.failed("ada") for _ in range(3)] == [False] * 3
+    waits.demand("ada")
+    told: list[float] = []
+    for _ in range(6):
+        told.append(waits.failed("ada"))
+        with pytest.raises(TooManyError) as refused:
+            waits.demand("ada")
+        clock.now_s += refused.value.retry_s
+        told.append(round(refused.value.retry_s))
+    assert told == [True, 1, False, 2, False, 4, False, 8, False, 10, False, 10]
+    waits.demand("ada")
+    waits.demand("bob")
+    clock.now_s += FORGOTTEN_S + 1
+    assert waits.failed("ada") is False
+    waits.demand("ada")
+
+
+def test_what_was_no_failure_counts_as_none() -> None:
+    """E10: a try that nobody judged, for too many were at it, is taken back; a right one forgets the wrong ones."""
+    waits = Waits(free=1, most_s=10, clock=Clock())
+    waits.failed("ada")
+    waits.failed("ada")
+    waits.take_back("ada")
+    waits.demand("ada")
+    waits.failed("ada")
+    waits.forget("ada")
+    waits.demand("ada")
+
+
+def test_guessing_is_slowed_down_and_told(guessed: Web) -> None:
+    """E10: after five wrong passwords the right one waits too, others do not, and the log has it once."""
+    wrong = {"name": "operator", "password": "not the password"}
+    with guessed.client(None) as client:
+        answers = [client.post("/login", data=wrong) for _ in range(8)]
+        assert [answer.status_code for answer in answers] == [401] * 6 + [429] * 2
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        assert client.post("/login", data=wrong | {"password": PASSWORD}).status_code == 429
+        assert client.post("/login", data={"name": "auditor", "password": PASSWORD}).status_code == 303
+    with guessed.installation.open_audit() as audit:
+        told = [entry.event for entry in audit.read()]
+    assert [(event.event_type, event.reason) for event in told] == [(EventType.FAULT, Reason.TOO_MANY_ATTEMPTS)]
+    assert "sign-in as operator failed again and again, from 127.0.0.1" in told[0].detail
+
+
+def test_a_flood_of_sign_ins_is_no_load(guessed: Web) -> None:
+    """E10: of hundreds at once a few are hashed, the rest is told to come back at once, and pages are served meanwhile.
+
+    argon2id takes some tenths of a second and 64 MiB: one is made at a time, and one waits.
+    """
+
+    def guess(number: int) -> int:
+        name = ("admin", "enroller", f"nobody{number}")[number % 3]
+        return stranger.post("/login", data={"name": name, "password": f"guess {number} of many"}).status_code
+
+    with guessed.client(None) as stranger, ThreadPoolExecutor(16) as many:
+        tries = [many.submit(guess, number) for number in range(300)]
+        with guessed.client(Role.AUDITOR) as client:
+            assert client.get("/me").status_code == 200
+        statuses = [one.result() for one in tries]
+    assert set(statuses) == {401, 429}
+    assert statuses.count(401) <= 3 * 6
