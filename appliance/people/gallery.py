@@ -355,15 +355,16 @@ class Gallery(DatabaseFile):
     def page(self, after: int, limit: int, *, status: str = "", group: str = "") -> tuple[tuple[Person, ...], int]:
         """Return so many people past the first `after`, by age, and how many there are in all.
 
-        Only those of a status, and of a group, static or dynamic, where these are not "".
+        Only those of a status, and of a group, static or dynamic, where these are not "". A rule is asked of tags and
+        status as they can be read, a hundred times as quickly as `members`, which opens everybody's record.
         """
         chosen = "FROM person q WHERE (?1 = '' OR q.status = ?1)"
         values: list[object] = [status]
-        if group:
-            chosen += " AND q.person_id IN (SELECT value FROM json_each(?2))"
-            values.append(json.dumps(self.members(group)))
-        page = f"SELECT q.number {chosen} ORDER BY q.number LIMIT {limit:d} OFFSET {after:d}"
         with named_faults(GALLERY, self.path):
+            if group:
+                within, more = self._register.within(group)
+                chosen, values = f"{chosen} AND {within}", [*values, *more]
+            page = f"SELECT q.number {chosen} ORDER BY q.number LIMIT {limit:d} OFFSET {after:d}"
             total = int(self._db.execute(f"SELECT COUNT(*) {chosen}", values).fetchone()[0])
             found = tuple(self._register.listed(f"WHERE p.number IN ({page}) ORDER BY p.number", values))
         return found, total

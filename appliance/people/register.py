@@ -275,6 +275,19 @@ class Register:
                 raise StorageError(f"group {name} was altered, and is not believed")
         return {name: Rule.read(rule) for _, name, rule, _ in rows}
 
+    def within(self, group: str) -> tuple[str, list[object]]:
+        """Return the condition on a person `q` to be in a group, of words of ours alone, and the values from ?2 on."""
+        rule = self.dynamic().get(group)
+        if rule is None:
+            static = "SELECT m.person_id FROM membership m JOIN person_group g USING (group_id) WHERE g.name = ?2"
+            return f"q.person_id IN ({static})", [group]
+        tagged = "SELECT COUNT(*) FROM tag t WHERE t.person_id = q.person_id AND t.tag IN (SELECT value FROM json_each"
+        statuses = "(?4 = '[]' OR q.status IN (SELECT value FROM json_each(?4)))"
+        tags = f"({tagged}(?2))) = json_array_length(?2) AND (?3 = '[]' OR ({tagged}(?3))) > 0)"
+        return f"{tags} AND {statuses}", [
+            json.dumps(one) for one in (sorted(set(rule.all_tags)), rule.any_tags, rule.statuses)
+        ]
+
     def group_seal(self, group_id: str, name: str, kind: str, rule: str) -> bytes:
         """Return what shows that a group is as we made it."""
         return self._index.whole("group", f"{group_id}\0{name}\0{kind}\0{rule}")

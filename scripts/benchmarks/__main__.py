@@ -306,6 +306,29 @@ def flood(rounds: int, block_s: float, rate: int) -> None:
     bench.run(rounds, block_s, rate)
 
 
+@root.command()
+@click.option("--people", type=click.IntRange(100), default=10_000, show_default=True)
+@click.option(
+    "--times", type=click.IntRange(20), default=200, show_default=True, help="How often each page is asked for."
+)
+def pages(people: int, times: int) -> None:
+    """Ask for every page with so many people enrolled, and a log of 100,000 entries."""
+    from . import pages as bench  # noqa: PLC0415
+
+    bench.run(people, times)
+
+
+@root.command()
+@click.option("--people", type=click.IntRange(100, 100_000), default=10_000, show_default=True)
+@click.option("--entries", type=click.IntRange(100), default=100_000, show_default=True, help="In the audit log.")
+@click.option("--turns", type=click.IntRange(20), default=300, show_default=True, help="Questions of each kind.")
+def api(people: int, entries: int, turns: int) -> None:
+    """Time the answers of /api/v1 with many people and a long log."""
+    from . import api as bench  # noqa: PLC0415
+
+    bench.run(people, entries, turns)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when measured; else say why in one line and return 2 for a wrong path, file or option, 3 for a model."""
     try:

@@ -212,6 +212,21 @@ def test_pages_of_some_hold_those_alone(gallery: Gallery) -> None:
     assert gallery.page(0, 5, group="nobody") == ((), 0)
 
 
+def test_pages_of_a_rule_hold_whom_it_takes(gallery: Gallery) -> None:
+    """Whatever a rule asks, its page lists exactly its members, though it opens nobody's record for that."""
+    tagged = [enrol(gallery, name, seed) for seed, name in enumerate(("Ada", "Bob", "Cleo", "Dan"))]
+    for person_id, tags in zip(tagged, (["a", "b"], ["a"], ["b", "c"], []), strict=True):
+        gallery.set_details(person_id, tags=tags)
+    gallery.set_access(Subject(tagged[1], "", Status.SUSPENDED))
+    words = [(), ("a",), ("a", "b"), ("a", "a"), ("c", "x")]
+    rules = [Rule(every, some, status) for every in words for some in words for status in ((), ("active",))]
+    for number, rule in enumerate(rules):
+        gallery.make_group(f"g{number}", rule)
+    found = [tuple(one.person_id for one in gallery.page(0, 9, group=f"g{number}")[0]) for number in range(len(rules))]
+    assert found == [gallery.members(f"g{number}") for number in range(len(rules))]
+    assert len(set(found)) > 6
+
+
 LABELS = st.sampled_from(["a", "b", "c"])
 
 
