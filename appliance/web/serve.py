@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from contextlib import contextmanager
@@ -23,28 +24,39 @@ START_S = 20.0
 
 
 def server(installation: Installation) -> uvicorn.Server:
-    """Return the server, not started. Its log is ours; it writes no access log, which would be a record of people."""
+    """Return the server, not started. Its log is ours; it writes no access log, which would be a record of people.
+
+    Raises HardwareError where the certificate cannot be used.
+    """
     web = installation.settings.web
-    return uvicorn.Server(
-        uvicorn.Config(
-            Gate(make_app(installation), web),
-            host=web.host,
-            port=web.port,
-            ssl_certfile=web.cert_file or None,
-            ssl_keyfile=web.key_file or None,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=3,
-            h11_max_incomplete_event_size=MAX_HEAD,
-            ws="none",
-            http=Connection,
-            loop="asyncio",
-            lifespan="on",
-        )
+    app = make_app(installation)
+    config = uvicorn.Config(
+        Gate(app, web),
+        host=web.host,
+        port=web.port,
+        ssl_certfile=web.cert_file or None,
+        ssl_keyfile=web.key_file or None,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=3,
+        h11_max_incomplete_event_size=MAX_HEAD,
+        ws="none",
+        http=Connection,
+        loop="asyncio",
+        lifespan="on",
     )
+    try:
+        config.load()
+    except OSError as fault:  # ssl.SSLError is one, too
+        raise HardwareError(f"the certificate {web.cert_file} with {web.key_file} cannot be used: {fault}") from fault
+    if config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    running = uvicorn.Server(config)
+    app.state.stopping = lambda: running.should_exit  # for streams that would go on for ever
+    return running
 
 
 @contextmanager
