@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 import subprocess
 import sys
@@ -105,18 +104,6 @@ def figures(spent: NDArray[np.float64]) -> dict[str, float]:
     p50, p95, p99 = np.percentile(spent, [50, 95, 99])
     values = {"p50": p50, "p95": p95, "p95_low": low, "p95_high": high, "p99": p99, "worst": spent.max()}
     return {"n": spent.size} | {name: round(float(value), 2) for name, value in values.items()}
-
-
-def got(port: int, path: str, headers: Mapping[str, str]) -> dict[str, object]:
-    """Return the JSON object at a path. Raises UsageError as `spent_ms`."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        connection.request("GET", path, headers=dict(headers))
-        answer = connection.getresponse()
-        body = answer.read()
-    if answer.status != 200:
-        raise UsageError(f"{path} answers {answer.status}: {body[:200]!r}")
-    read: dict[str, object] = json.loads(body)
-    return read
 
 
 def _free_port() -> int:

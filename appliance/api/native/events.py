@@ -34,6 +34,7 @@ api = router("events")
 
 LOOK_S = 0.25  # how long an event waits for whoever listens
 BEAT_S = 15.0  # so often a stream says that it is there: proxies end what is silent
+LOOKED_AT = 20_000  # entries for one answer, so that a search holds up nobody else for long
 AT_ONCE = 100  # entries read at a time
 _listening = Places(8)
 _verifying = Places(1)
@@ -55,7 +56,10 @@ class Asked(BaseModel):
 
 
 class Events(Answer):
-    """Some of what happened: oldest first with `after`, newest first without."""
+    """Some of what happened: oldest first with `after`, newest first without.
+
+    One answer looks at 20,000 entries: it may hold fewer than were asked for, or none, and `next` where to go on.
+    """
 
     events: tuple[EventMessage, ...]
     next: Annotated[int | None, Field(description="`after`, or `before`, of the next page; none at the end")]
@@ -94,10 +98,8 @@ async def events(request: Request, asked: Annotated[Asked, Query()]) -> Events:
     """Tell events: above `after` oldest first, else the newest first."""
 
     def look(books: Books) -> Events:
-        found = _found(books, asked)
-        more = len(found) == asked.limit
-        told = tuple(EventMessage.model_validate(as_payload(one)) for one in found)
-        return Events(events=told, next=found[-1].seq if more else None)
+        found, following = _oldest(books, asked) if asked.after is not None else _newest(books, asked)
+        return Events(events=tuple(EventMessage.model_validate(as_payload(one)) for one in found), next=following)
 
     return await rooms_of(request).books.run(look)
 
@@ -155,14 +157,40 @@ def _verified(installation: Installation) -> AuditVerdict:
     )
 
 
-def _found(books: Books, asked: Asked) -> tuple[AuditEvent, ...]:
-    audit, sought = books.audit, Sought(asked.type, asked.reason, asked.person)
+def _oldest(books: Books, asked: Asked) -> tuple[tuple[AuditEvent, ...], int | None]:
+    """Return events above a number, oldest first, and after which to go on; None at the end."""
+    above, below = _bounds(books, asked)
+    start = max(above, asked.after or 0)
+    end = min(below, start + LOOKED_AT + 1)
+    found = books.audit.oldest(_sought(asked), asked.limit, above=start, below=end)
+    if len(found) == asked.limit:
+        return found, found[-1].seq
+    return found, end - 1 if end < below else None
+
+
+def _newest(books: Books, asked: Asked) -> tuple[tuple[AuditEvent, ...], int | None]:
+    """Return events, newest first, and below which number to go on; None at the end."""
+    above, below = _bounds(books, asked)
+    floor = max(above, below - 1 - LOOKED_AT)
+    found = books.audit.newest(_sought(asked), asked.limit, above=floor, below=below)
+    if len(found) == asked.limit:
+        return found, found[-1].seq
+    return found, floor + 1 if floor > above else None
+
+
+def _bounds(books: Books, asked: Asked) -> tuple[int, int]:
+    """Return between which two numbers, both exclusive, everything that is asked for lies."""
+    audit, ends = books.audit, [books.audit.head().seq + 1]
     above = 0 if asked.since is None else audit.first_since(asked.since) - 1
-    until = None if asked.until is None else audit.first_since(asked.until)
-    below = min((one for one in (asked.before, until) if one is not None), default=None)
-    if asked.after is not None:
-        return audit.oldest(sought, asked.limit, above=max(above, asked.after), below=below)
-    return audit.newest(sought, asked.limit, above=above, below=below)
+    if asked.until is not None:
+        ends.append(audit.first_since(asked.until))
+    if asked.before is not None:
+        ends.append(asked.before)
+    return above, min(ends)
+
+
+def _sought(asked: Asked) -> Sought:
+    return Sought(asked.type, asked.reason, asked.person)
 
 
 async def _told(rooms: Rooms, after: int) -> AsyncIterator[str]:

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,14 @@ import httpx
 import pytest
 
 from appliance.api.native.app import PATH, document, routes
+from appliance.api.native.events import LOOKED_AT
 from appliance.api.native.problems import Problem
 from appliance.api.native.routes import NativeRoute, policy_of
 from appliance.contract import VERB_ROLES, EventType, Role
+from appliance.records import Event
 from appliance.web.accounts import Accounts
 from appliance.web.answers import AnswerBook
+from scripts.benchmarks.drill import fill_log
 from tests.api.native.conftest import blank, picture
 
 if TYPE_CHECKING:
@@ -433,3 +437,19 @@ def test_reader_that_is_away_is_told(admin: httpx.Client) -> None:
         assert "not running" in problem(answer, 503).detail
         assert int(answer.headers["retry-after"]) > 0
     assert admin.get("/people").status_code == 200
+
+
+def test_search_of_a_long_log_goes_on_where_it_was(api: Api, admin: httpx.Client) -> None:
+    """One answer looks at so many entries of the log and no more; followed from either end, nothing is passed over."""
+    with api.web.installation.open_audit() as audit:
+        marked = audit.append(Event(EventType.BELL, datetime.now(UTC), detail="marked")).seq
+    fill_log(api.web.installation, LOOKED_AT + 100)
+    newest = admin.get("/events", params={"type": "bell"}).json()
+    assert newest["events"] == []
+    found = admin.get("/events", params={"type": "bell", "before": newest["next"]}).json()
+    assert ([one["seq"] for one in found["events"]], found["next"]) == ([marked], None)
+    oldest = admin.get("/events", params={"type": "bell", "after": 0, "limit": 1}).json()
+    assert ([one["seq"] for one in oldest["events"]], oldest["next"]) == ([marked], marked)
+    later = admin.get("/events", params={"type": "bell", "after": marked}).json()
+    assert (later["events"], later["next"]) == ([], marked + LOOKED_AT)
+    assert admin.get("/events", params={"type": "bell", "after": later["next"]}).json() == {"events": [], "next": None}
