@@ -13,7 +13,7 @@ from appliance.errors import ApplianceError
 from appliance.web.desk import BusyError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from appliance.web.reader import Reader
 
@@ -43,13 +43,16 @@ class Seats:
             self.taken -= 1
 
 
-async def states(reader: Reader, seats: Seats) -> AsyncGenerator[str, None]:
-    """Give server-sent events without end: each is the door's state, `{"state": "away"}` while no reader is there."""
+async def states(reader: Reader, seats: Seats, stopping: Callable[[], bool]) -> AsyncGenerator[str, None]:
+    """Give server-sent events until the server stops: each is what is to be shown.
+
+    `{"state": "away"}` is told while no reader is there, a beat where nothing has changed. Raises BusyError.
+    """
     told = ""
     with seats.one():
         yield f"retry: {int(1000 * AGAIN_S)}\n\n"
-        while True:
-            async for event in _heard(reader):
+        while not stopping():
+            async for event in _heard(reader, stopping):
                 yield _BEAT if event == told else f"data: {event}\n\n"
                 told = event
             yield _BEAT if told == _AWAY else f"data: {_AWAY}\n\n"
@@ -57,17 +60,19 @@ async def states(reader: Reader, seats: Seats) -> AsyncGenerator[str, None]:
             await asyncio.sleep(AGAIN_S)
 
 
-async def _heard(reader: Reader) -> AsyncGenerator[str, None]:
-    """Give each state that the reader tells, until it is gone."""
+async def _heard(reader: Reader, stopping: Callable[[], bool]) -> AsyncGenerator[str, None]:
+    """Give each state that the reader tells, until it is gone or we are."""
     try:
         async with aclosing(reader.hear({"verb": "watch"}, SILENT_S)) as told:
             async for state in told:
+                if stopping():
+                    return
                 yield json.dumps(state)
     except ApplianceError:  # away, stuck or too busy: the next try is in a moment
         return
 
 
-async def pictures(reader: Reader, seats: Seats) -> AsyncGenerator[bytes, None]:
+async def pictures(reader: Reader, seats: Seats, stopping: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
     """Give the parts of a multipart/x-mixed-replace of JPEGs until the reader is gone.
 
     Each part has the camera's time, monotonic and in seconds, in `X-Captured-At`. Raises as `Reader.hear`, and
@@ -78,6 +83,8 @@ async def pictures(reader: Reader, seats: Seats) -> AsyncGenerator[bytes, None]:
     with seats.one():
         async with aclosing(reader.hear({"verb": "preview"}, SILENT_S)) as seen:
             async for one in seen:
+                if stopping():
+                    return
                 jpeg = base64.b64decode(one["jpeg"])
                 head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n"
                 head += f"X-Captured-At: {one['captured_at_s']:.6f}\r\n\r\n"
