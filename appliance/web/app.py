@@ -23,6 +23,7 @@ from appliance.web.admin import (
     audit,
     backup,
     clients,
+    commissioning,
     dashboard,
     door,
     enrol,
@@ -72,6 +73,7 @@ PAGES: tuple[APIRouter, ...] = (
     audit.router,
     clients.router,
     backup.router,
+    commissioning.router,
 )
 MOUNTED: tuple[tuple[str, FastAPI], ...] = ((azure.PATH, azure.make_face_api()), (native.PATH, native.native))
 
