@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 MAX_COLLECTIONS = 1000  # of either kind
 MAX_PEOPLE = 10_000  # of one group
-MAX_FACES = 20_000  # of one collection: a list of so many is searched in a tenth of a second
+MAX_FACES = 20_000  # of one collection: a list of so many is searched in a fifth of a second
 SECRET = "kept faces"  # noqa: S105 - the name of the device's secret, not the secret
 
 _COLLECTION = "number, collection_id, recognition_model, made_at, tried_at, trained_at, failure, sealed"

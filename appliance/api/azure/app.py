@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Request
@@ -55,6 +56,7 @@ def make_face_api() -> FastAPI:
     return api
 
 
+@cache
 def document_of(api: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document: without 422, which FastAPI adds to everything and nothing here answers with."""
     found = get_openapi(

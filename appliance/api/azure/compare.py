@@ -129,15 +129,15 @@ async def find_similar(request: Request, body: wire.FindSimilar) -> list[wire.Si
     rooms = rooms_of(request)
     if (body.face_ids is None) == (body.large_face_list_id is None):
         raise bad_argument("largeFaceListId and faceIds: exactly one of them is needed")
-    kept = [] if body.large_face_list_id is None else _listed(await _trained(rooms, Kind.LIST, body.large_face_list_id))
+    kept = None if body.large_face_list_id is None else await _trained(rooms, Kind.LIST, body.large_face_list_id)
     mode = Mode.MATCH_PERSON if body.mode is wire.MatchMode.MATCH_PERSON else Mode.MATCH_FACE
 
     def compare(room: FaceRoom) -> list[wire.Similar]:
         probe = _shown(room, body.face_id)
-        faces = kept if body.face_ids is None else _all_shown(room, body.face_ids)
+        faces = _all_shown(room, body.face_ids or []) if kept is None else _listed(kept)
         most, thresholds = body.max_num_of_candidates_returned, room.pictures.thresholds
         found = comparing.find_similar(probe, faces, thresholds, mode=mode, most=most)
-        return [_similar(one, thresholds, len(faces), kept=body.face_ids is None) for one in _told_in_order(found)]
+        return [_similar(one, thresholds, len(faces), kept=kept is not None) for one in _told_in_order(found)]
 
     return await rooms.faces.run(compare)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import tempfile
 import threading
 import uuid
@@ -13,9 +15,16 @@ import cv2
 import numpy as np
 import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from starlette.requests import Request
 
+from appliance.api.azure.errors import told as answered
 from appliance.contract import Role
 from appliance.drivers.photo import encode_jpeg, encode_png
+from appliance.errors import RefusedError, StorageError
+from appliance.kept_faces.schema import FullError
+from appliance.web.desk import BusyError
+from appliance.web.limits import TooManyError
+from appliance.web.reader import ReaderAwayError
 from tests.api.azure.callers import Caller
 from tests.api.azure.conftest import MODELS, Service
 from tests.faces.made import head
@@ -127,6 +136,24 @@ def test_a_face_that_is_too_small_is_not_found(service: Service) -> None:
         shown[100 : 100 + side, 100 : 100 + side] = small
         with service.client() as client:
             assert len(client.detect(encode_png(shown), **MODELS, return_face_id=True)) == found
+
+
+@pytest.mark.parametrize(
+    ("fault", "wanted", "retry_s"),
+    [
+        (BusyError("too much"), (429, "429"), "2"),
+        (TooManyError(0.2), (429, "429"), "1"),
+        (StorageError("the disk is full"), (503, "ServiceUnavailable"), "2"),
+        (ReaderAwayError("away"), (503, "ServiceUnavailable"), "2"),
+        (FullError("full"), (403, "QuotaExceeded"), None),
+        (RefusedError("no"), (400, "BadArgument"), None),
+    ],
+)
+def test_whoever_may_come_back_is_told_when(fault: Exception, wanted: tuple[int, str], retry_s: str | None) -> None:
+    """E10: what passes by itself is told with the time to wait, and nothing else is: clients ask again on it."""
+    answer = asyncio.run(answered(Request({"type": "http"}), fault))
+    assert (answer.status_code, json.loads(bytes(answer.body))["error"]["code"]) == wanted
+    assert answer.headers.get("retry-after") == retry_s
 
 
 def test_what_the_gate_refuses_is_told_in_the_services_form(service: Service) -> None:
