@@ -7,24 +7,24 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from appliance.contract import Reason
 from appliance.errors import UsageError
-from appliance.faces.comparing import only_of
 from appliance.pipeline import Pipeline, Step
 from appliance.pipeline.following import FollowingStages
 from appliance.pipeline.policy import in_doubt
 from appliance.pipeline.presentation import Presentations
-from appliance.records import Frame, Wait
+from appliance.records import Frame, GallerySnapshot, Wait, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from appliance.pipeline import Stages
     from appliance.pipeline.policy import Rules
-    from appliance.records import Embedding, GallerySnapshot, OperatingPoint, Presentation
+    from appliance.records import Embedding, OperatingPoint, Presentation
 
 
 class Life(StrEnum):
@@ -92,16 +92,20 @@ def witnessed(
 ) -> Witnessed:
     """Return what these frames of one camera came to, read as the door reads its own.
 
-    `gallery` and `point` are any of the stages' model; nobody is looked up.
+    `gallery` is `nobody` of the stages' model, and `point` any of it.
     """
     pipeline = Pipeline(FollowingStages(stages), Presentations(rules.reading_s), rules)
-    empty = only_of(gallery, frozenset())
     witness = Witness(rules)
     for frame in frames:
-        told = witness.see(pipeline.step(frame, empty, point))
+        told = witness.see(pipeline.step(frame, gallery, point))
         if told is not None:
             return told
     return witness.end()
+
+
+def nobody(model_id: str, dimension: int) -> GallerySnapshot:
+    """Return a gallery of nobody, of an embedder whose templates have so many numbers."""
+    return GallerySnapshot(frozen(np.zeros((0, dimension), np.float32)), (), (), model_id, 0)
 
 
 def filmed(pictures: Sequence[NDArray[np.uint8]], captured_at_s: Sequence[float]) -> tuple[Frame, ...]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 KEPT_S = 48 * 3600.0
 MAX_KEPT = 500  # with a picture of 40 kB each, 20 MB
 MAX_ATTEMPTS = 3
+MAX_TRIES = 10  # those that could not be read among them: each takes a decoder's time
 TOKEN_PREFIX = "osl_"  # noqa: S105 - so that a scanner for leaked secrets can know one
 
 
@@ -109,6 +110,7 @@ class Session:
     created_at: datetime  # UTC
     created_s: float  # on the clock of the sessions
     started_at: datetime | None = None
+    tries: int = 0
     begun: int = 0  # attempts, of which one may be going on
     attempts: list[Attempt] = field(default_factory=list)
     on_end: list[Callable[[], object]] = field(default_factory=list)  # what ends with it
@@ -117,9 +119,10 @@ class Session:
         """Return the number of an attempt that begins now. Raises RefusedError for one too many, or two at a time."""
         if self.begun > len(self.attempts):
             raise RefusedError("an attempt of this session is going on; its result is to be waited for")
-        if self.begun >= MAX_ATTEMPTS:
+        if self.begun >= MAX_ATTEMPTS or self.tries >= MAX_TRIES:
             raise RefusedError(f"this session had its {MAX_ATTEMPTS} attempts; another session is needed")
         self.begun += 1
+        self.tries += 1
         self.started_at = self.started_at or datetime.now(UTC)
         return self.begun
 

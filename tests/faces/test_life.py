@@ -13,9 +13,8 @@ from appliance.config import Settings
 from appliance.drivers.scene import Renderer, Visit
 from appliance.errors import UsageError
 from appliance.faces.comparing import Thresholds, cosine
-from appliance.faces.life import Life, Witnessed, filmed, witnessed
+from appliance.faces.life import Life, Witnessed, filmed, nobody, witnessed
 from appliance.pipeline.policy import configured
-from appliance.records import GallerySnapshot, frozen
 from tests.pipeline.faces import portrait
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ SETTINGS = Settings()
 RULES = configured(SETTINGS, face_only=False)
 ENTRY = manifest.embedder(SETTINGS.recognition)
 POINT = Thresholds.of(SETTINGS.recognition, ENTRY).point(1)
-EMPTY = GallerySnapshot(frozen(np.zeros((0, ENTRY.output[0].shape[-1]), np.float32)), (), (), ENTRY.model_id, 0)
+EMPTY = nobody(ENTRY.model_id, ENTRY.output[0].shape[-1])
 
 
 def film(*visits: Visit, frames: int = 30, begins_s: float = 1.0) -> tuple[Frame, ...]:
@@ -63,8 +62,8 @@ def test_picture_of_a_person_is_a_spoof(reader: PictureReader, shows: str) -> No
 def test_too_few_frames_say_nothing(reader: PictureReader) -> None:
     """B20: what was not seen for long enough is uncertain, and so is an empty room."""
     assert told(reader, film(Visit(), frames=3)).life is Life.UNCERTAIN
-    nobody = told(reader, filmed([np.full((480, 640, 3), 90, np.uint8)] * 5, [0.1 * at for at in range(5)]))
-    assert (nobody.life, nobody.probe, nobody.best) == (Life.UNCERTAIN, None, None)
+    empty = told(reader, filmed([np.full((480, 640, 3), 90, np.uint8)] * 5, [0.1 * at for at in range(5)]))
+    assert (empty.life, empty.probe, empty.best) == (Life.UNCERTAIN, None, None)
 
 
 def test_life_and_identity_are_of_one_face(reader: PictureReader) -> None:

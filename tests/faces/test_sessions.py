@@ -126,7 +126,7 @@ def test_one_too_many_ends_the_oldest() -> None:
 
 
 def test_attempts_are_counted() -> None:
-    """B12: a session has three attempts, one at a time; what was given up is none."""
+    """B12: a session has three attempts, one at a time; what was given up is none, ten times."""
     session, _ = LivenessSessions().make(A, Wish())
     session.begin()
     with pytest.raises(RefusedError, match="is going on"):
@@ -136,6 +136,12 @@ def test_attempts_are_counted() -> None:
     session.give_up()
     with pytest.raises(RefusedError, match="had its 3 attempts"):
         session.begin()
+    other, _ = LivenessSessions().make(A, Wish())
+    for _ in range(10):  # films that cannot be read
+        other.begin()
+        other.give_up()
+    with pytest.raises(RefusedError, match="had its 3 attempts"):
+        other.begin()
 
 
 def test_nobody_is_the_same_who_is_not_alive() -> None:

@@ -19,7 +19,7 @@ from appliance.drivers.photo import encode_jpeg
 from appliance.drivers.photo_child import decode_series_apart
 from appliance.errors import ApplianceError
 from appliance.faces.detect import Rectangle, described, rectangle
-from appliance.faces.life import Life, check_times, filmed, witnessed
+from appliance.faces.life import Life, check_times, filmed, nobody, witnessed
 from appliance.faces.sessions import Attempt, Counterpart, compared, digest_of_frames, random_id
 from appliance.people.calibration import door_point
 from appliance.picture import kept_of
@@ -189,7 +189,8 @@ def _visit_point(room: FaceRoom) -> OperatingPoint:
 def _judged(room: FaceRoom, frames: tuple[Frame, ...], *, keeps: bool) -> _Judged:
     pictures = room.pictures
     rules = configured(pictures.installation.settings, face_only=False)
-    seen = witnessed(frames, pictures.reader.stages, rules, pictures.snapshot(), _visit_point(room))
+    empty = nobody(pictures.entry.model_id, pictures.entry.output[0].shape[-1])
+    seen = witnessed(frames, pictures.reader.stages, rules, empty, _visit_point(room))
     visit = None if seen.best is None else seen.best.presentation
     if seen.best is None or visit is None:
         return _Judged(seen.life, seen.probe, "", None, 0, 0, b"")

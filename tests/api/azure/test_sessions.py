@@ -285,11 +285,15 @@ def test_sessions_are_for_the_key_that_made_them(web: Web, client: Told, service
 
 
 def test_session_image_lives_as_long_as_its_session(client: Told, web: Web) -> None:
-    """J4, J6: the picture of a session is told under an id that nobody can guess, and is gone with the session."""
+    """J1, J4: the picture of a session has an id that nobody can guess, is on no disk, and is gone with the session."""
     session = made(client, enableSessionImage=True)
     shown(web, session.auth_token)
     image_id = client.get_liveness_session_result(session.session_id).result.session_image_id
-    assert b"".join(client.get_session_image(image_id)).startswith(b"\xff\xd8\xff")
+    image = b"".join(client.get_session_image(image_id))
+    assert image.startswith(b"\xff\xd8\xff")
+    for path in web.installation.state.rglob("*"):
+        kept = path.read_bytes() if path.is_file() else b""
+        assert not any(one in kept for one in (image[2000:2032], session.session_id.encode())), path
     (face,) = client.detect_from_session_image(session_image_id=image_id, return_face_id=True, **MODELS)
     assert face.face_id is not None
     client.delete_liveness_session(session.session_id)
