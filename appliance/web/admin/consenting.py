@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class ConsentForm(BaseModel):
     """Who is to be enrolled, and that they agreed to a text of ours, as it was typed."""
 
-    name: str
-    given_by: str
-    language: str
-    version: str
+    name: str = ""
+    given_by: str = ""
+    language: str = ""
+    version: str = ""
     agreed: str = ""
     photos: str = ""
     external_id: str = ""
@@ -33,7 +33,7 @@ class ConsentForm(BaseModel):
     groups: tuple[str, ...] = ()
 
 
-BLANK = ConsentForm(name="", given_by="", language="", version="").model_dump()
+BLANK = ConsentForm().model_dump()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ PAGE = 50
 class GroupForm(BaseModel):
     """A group that is to be made, as it was typed."""
 
-    name: str
+    name: str = ""
     all_tags: str = ""
     any_tags: str = ""
     statuses: tuple[str, ...] = ()
@@ -132,7 +132,7 @@ async def _groups(request: Request, problem: str = "", form: GroupForm | None = 
         status=HTTPStatus.CONFLICT if problem else HTTPStatus.OK,
         listed=[(one, Rule.read(one.rule) if one.rule else None) for one in listed],
         problem=problem,
-        typed=form or GroupForm(name=""),
+        typed=form or GroupForm(),
         statuses=list(Status),
     )
 

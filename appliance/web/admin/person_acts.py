@@ -56,7 +56,7 @@ class DetailsForm(BaseModel):
     """What is known of a person, as it was typed; `seen` is when the person that it was typed over was changed last."""
 
     seen: str
-    name: str
+    name: str = ""
     external_id: str = ""
     tags: str = ""
     cards: str = ""
