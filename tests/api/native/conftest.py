@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +77,9 @@ def blank() -> bytes:
 def api() -> Iterator[Api]:
     """Give the appliance, with no reader running."""
     with tempfile.TemporaryDirectory(prefix="ostiary-") as folder:
-        installation = installed(Path(folder), web={"requests_per_s": 10_000})
+        state = Path(folder)
+        # Beside the settings, which need not be there, lie the access rules.
+        installation = replace(installed(state, web={"requests_per_s": 10_000}), config_file=state / "appliance.toml")
         with web_of(installation) as web:
             found = Api(web, {role: web.key(role) for role in Role})
             yield found

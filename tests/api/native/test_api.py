@@ -405,6 +405,34 @@ def test_access_is_explained(admin: httpx.Client, ada: str) -> None:
     problem(admin.post(f"/people/{ada}/explain", json={"at": "soon"}), 422)
 
 
+def test_rules_are_sound_or_not_taken(api: Api, admin: httpx.Client, ada: str) -> None:
+    """E13, E17: rules are TOML of known keys or are refused; who has not read them cannot change them."""
+    read = admin.get("/rules")
+    tag = {"If-Match": read.headers["ETag"]}
+    for text in (
+        "!!python/object/apply:os.system [reboot]",
+        "include = '/etc/shadow'",
+        "time_zone = 'Mars/Olympus'",
+        "[",
+    ):
+        problem(admin.put("/rules", json={"text": text}, headers=tag), 422)
+    problem(admin.put("/rules", json={"text": "x" * 200_000}, headers=tag), 422)
+    assert admin.get("/rules").text == read.text
+    sound = 'time_zone = "Europe/Berlin"\n\n[groups.staff]\ndoors = ["front"]\n'
+    written = admin.put("/rules", json={"text": sound}, headers=tag)
+    assert (written.status_code, written.json()["text"]) == (200, sound)
+    assert latest(api) == [(EventType.CONFIG_CHANGED, "key:admin-key", "api")]
+    problem(admin.put("/rules", json={"text": sound}, headers=tag), 412)
+    problem(admin.put("/rules", json={"text": sound}), 428)
+    assert admin.post(f"/people/{ada}/explain", json={}).json()["reason"] == "no_door_right"
+    written = admin.put("/rules", json={"text": 'time_zone = "UTC"'}, headers={"If-Match": written.headers["ETag"]})
+    assert api.client(Role.AUDITOR).get("/rules", headers={"If-None-Match": written.headers["ETag"]}).status_code == 304
+    problem(api.client(Role.AUDITOR).put("/rules", json={"text": ""}, headers={"If-Match": "*"}), 403)
+    file = api.web.installation.rules_file
+    assert file is not None
+    file.unlink()
+
+
 def test_settings_hold_no_secret(admin: httpx.Client) -> None:
     """What is told of the settings is what docs/reference.md lists: names of files, and no secret."""
     assert admin.get("/settings").json()["settings"]["device"] == {"id": "front", "door": "front"}
