@@ -2,7 +2,7 @@
 // something is refused, and the door's guidance is shown as it goes. Without it the form works as any form.
 const SIDE_PX = 1600;
 const form = document.getElementById("newcomer");
-const input = form.elements.photos;
+const input = form.querySelector("input[type=file]");  // another field is called photos, too
 const looks = form.querySelector(".looks");
 const mirror = form.querySelector(".mirror");
 const problem = document.getElementById("problem");
