@@ -74,6 +74,15 @@ def faces(folder: Path, *, people: int, films: tuple[Path, ...], embedder: Embed
 
 @root.command()
 @click.argument("folder", type=FOLDER)
+def films(folder: Path) -> None:
+    """Show films of FOLDER's recordings, which manifest.csv labels, to liveness sessions."""
+    from . import films as bench  # noqa: PLC0415
+
+    bench.run(folder)
+
+
+@root.command()
+@click.argument("folder", type=FOLDER)
 @click.argument("groups", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_with_models
 def slices(folder: Path, groups: Path, embedder: Embedder, detector: Detector) -> None:
@@ -327,6 +336,16 @@ def api(people: int, entries: int, turns: int) -> None:
     from . import api as bench  # noqa: PLC0415
 
     bench.run(people, entries, turns)
+
+
+@root.command()
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--block", "block_s", type=click.FloatRange(0.5), default=4.0, show_default=True, help="Seconds of each.")
+def kiosk(rounds: int, block_s: float) -> None:
+    """Compare what reader, web and browser take with a screen at the door and without; time its mirror."""
+    from . import kiosk as bench  # noqa: PLC0415
+
+    bench.run(rounds, block_s)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -59,7 +59,7 @@ def crowded(people: int, entries: int) -> Iterator[Crowded]:
     Raises UsageError where it does not come up.
     """
     with tempfile.TemporaryDirectory(prefix="ostiary-") as folder:
-        state, port = Path(folder) / "state", _free_port()
+        state, port = Path(folder) / "state", free_port()
         settings = Path(folder) / "appliance.toml"
         settings.write_text(f"[web]\nport = {port}\nrequests_per_s = 10000\n", encoding="utf-8")
         installation = open_installation(settings, state)
@@ -71,7 +71,7 @@ def crowded(people: int, entries: int) -> Iterator[Crowded]:
         command = [sys.executable, "-m", "appliance", "web", "--config", str(settings), "--state", str(state)]
         serving = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
-            _await(port, serving)
+            await_web(port, serving)
             yield Crowded(installation, port, key, session)
         finally:
             serving.terminate()
@@ -106,13 +106,15 @@ def figures(spent: NDArray[np.float64]) -> dict[str, float]:
     return {"n": spent.size} | {name: round(float(value), 2) for name, value in values.items()}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
 
 
-def _await(port: int, serving: subprocess.Popen[bytes]) -> None:
+def await_web(port: int, serving: subprocess.Popen[bytes]) -> None:
+    """Return once the web answers on this port. Raises UsageError where it does not come up."""
     end_s = time.monotonic() + START_S
     while serving.poll() is None and time.monotonic() < end_s:
         try:
