@@ -98,6 +98,7 @@ def test_operating_point_is_the_doors_own(web: Web, installation: Installation) 
         assert f"{point.threshold:.3f}" in text
     now = door_point(entry.measured, None, recognition, 0)
     assert re.search(rf">{now.threshold:.3f}</td><td[^>]*>0\.001</td>", text)
+    assert re.search(rf">{now.threshold - 0.025:.3f}</td><td[^>]*>not measured</td>", text)
 
 
 def test_page_is_for_auditors(web: Web, installation: Installation) -> None:

@@ -37,7 +37,7 @@ _KINDS = (
     *(EventType.GRANTED_NOT_ENTERED, EventType.APPROVAL_REQUESTED, EventType.APPROVAL_GRANTED),
     *(EventType.APPROVAL_DENIED, EventType.APPROVAL_EXPIRED, EventType.BELL),
 )
-_SHOWN = 100
+_SHOWN = 60
 _DAYS = 7  # that are shown where nothing else is asked for
 _LOOKED_AT = 50_000  # entries of the log, about 150 ms
 _PAGE = 500

@@ -37,7 +37,7 @@ router = APIRouter()
 _READERS = (Role.AUDITOR, Role.ADMIN)
 _SIZES = (1, 10, 100, 1_000, 10_000, 100_000)  # references, for which a threshold is shown
 _STEPS = 60  # of a curve
-_WIDE, _HIGH, _LEFT, _TOP = 560.0, 200.0, 56.0, 12.0  # of a drawing, without its frame
+_WIDE, _HIGH, _LEFT, _TOP = 360.0, 190.0, 52.0, 12.0  # of a drawing, without its frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class Curve:
     across: list[tuple[float, str]]  # place and words of each tick
     up: list[tuple[float, str]]
     mark: tuple[float, float]  # where the door is now
+    begins: float  # the threshold below which nothing was fitted
 
 
 @router.get("/commissioning")
@@ -174,29 +175,47 @@ def _measured(point: OperatingPoint) -> bool:
     return math.isfinite(point.threshold)
 
 
-def _fpir(entry: ModelEntry, own: Impostors | None, threshold: float, size: int) -> float:
-    """Return how often a stranger matches any of so many references at this threshold, after the worse tail."""
-    shipped = entry.measured.door
-    tails = [one for one in (shipped, None if own is None else as_visits(own, entry.measured)) if one is not None]
-    fmr = max((one.tail.rate(max(threshold, one.tail_start)) for one in tails), default=1.0)
-    return -math.expm1(max(size, 1) * math.log1p(-min(fmr, 1 - 1e-12)))
+def _tails(entry: ModelEntry, own: Impostors | None) -> list[Impostors]:
+    """Return what the threshold rests on: the model's own measurement, and this gallery's where there is one."""
+    here = None if own is None else as_visits(own, entry.measured)
+    return [one for one in (entry.measured.door, here) if one is not None]
 
 
-def _rates(entry: ModelEntry, own: Impostors | None, point: OperatingPoint) -> list[tuple[float, float]]:
-    """Return the rate of false positives at thresholds about the door's own."""
+def _fpir(tails: list[Impostors], threshold: float, size: int) -> float:
+    """Return how often a stranger matches any of so many references at this threshold, after the worst of the tails.
+
+    Of one that begins above the threshold, what it is where it begins: there it is more.
+    """
+    fmr = max(one.tail.rate(max(threshold, one.tail_start)) for one in tails)
+    return -math.expm1(max(size, 1) * math.log1p(-fmr))
+
+
+def _rates(entry: ModelEntry, own: Impostors | None, point: OperatingPoint) -> list[tuple[float, float | None]]:
+    """Return the rate of false positives at thresholds about the door's own; None where nothing was fitted."""
     if not _measured(point):
         return []
-    steps = (-0.05, -0.025, 0.0, 0.025, 0.05)
-    return [(at := point.threshold + step, _fpir(entry, own, at, point.gallery_size)) for step in steps]
+    tails = _tails(entry, own)
+    begins = _begins(tails)
+    found: list[tuple[float, float | None]] = []
+    for step in (-0.05, -0.025, 0.0, 0.025, 0.05):
+        at = point.threshold + step
+        found.append((at, _fpir(tails, at, point.gallery_size) if at >= begins else None))
+    return found
+
+
+def _begins(tails: list[Impostors]) -> float:
+    return max(one.tail_start for one in tails)
 
 
 def _curve(entry: ModelEntry, own: Impostors | None, point: OperatingPoint) -> Curve:
     """Return the rate of false positives against the threshold, on a scale of tens."""
-    low, high = point.threshold - 0.1, point.threshold + 0.1
+    tails = _tails(entry, own)
+    begins = _begins(tails)
+    low, high = max(point.threshold - 0.1, begins), point.threshold + 0.1
     least, most = -6.0, 0.0  # powers of ten
 
     def place(threshold: float) -> tuple[float, float]:
-        rate = math.log10(max(_fpir(entry, own, threshold, point.gallery_size), 10**least))
+        rate = math.log10(max(_fpir(tails, threshold, point.gallery_size), 10**least))
         across = _LEFT + (threshold - low) / (high - low) * _WIDE
         return round(across, 1), round(_TOP + (most - rate) / (most - least) * _HIGH, 1)
 
@@ -207,4 +226,5 @@ def _curve(entry: ModelEntry, own: Impostors | None, point: OperatingPoint) -> C
         [(place(at)[0], f"{at:.2f}") for at in ticks],
         [(_TOP - power / 6 * _HIGH, f"{10.0**power:g}") for power in range(-6, 1)],
         place(point.threshold),
+        begins,
     )
