@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from appliance.access.ledger import Ledger
+from appliance.commands.kept import erase_kept, kept
 from appliance.commands.options import Installation, with_installation
 from appliance.contract import EventType
 from appliance.errors import RefusedError
@@ -30,6 +31,10 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.group()
 def privacy() -> None:
     """See what is held of people, erase whose time is over, and hand out what is held of one."""
+
+
+privacy.add_command(kept)
+privacy.add_command(erase_kept)
 
 
 @privacy.command()

@@ -30,15 +30,17 @@ class KeptRoom:
     kept: KeptFaces
     audit: AuditLog
 
-    def changed(self, voice: str, event_type: EventType, change: Callable[[KeptFaces], T], detail: str) -> T:
+    def changed(
+        self, voice: str, event_type: EventType, change: Callable[[KeptFaces], T], detail: str, method: str = "api"
+    ) -> T:
         """Return what the change gives, once it and its entry are durable, or raise: then neither is.
 
-        `voice` is who asked, `detail` what was done, with ids and without names.
+        `voice` is who asked, `detail` what was done, with ids and without names, `method` "api" or "cli".
         """
 
         def say(_made: T) -> Event:
             actor = Actor(ActorKind.OPERATOR, voice)
-            return Event(event_type, datetime.now(UTC), actor, "api", detail=detail)
+            return Event(event_type, datetime.now(UTC), actor, method, detail=detail)
 
         return recorded(self.kept, self.audit, lambda: change(self.kept), say, "nothing was changed")
 

@@ -103,6 +103,12 @@ class KeptFaces(DatabaseFile):
             raise NotKeptError(kind)
         return self._collection(kind, row)
 
+    def counts(self, kind: Kind, collection_id: str) -> tuple[int, int]:
+        """Return how many people and how many faces are in a collection."""
+        number = self._number(kind, collection_id)
+        people = self._count("SELECT COUNT(*) FROM kept_person WHERE collection = ?", number)
+        return people, self._count("SELECT COUNT(*) FROM kept_face WHERE collection = ?", number)
+
     def change_collection(self, kind: Kind, collection_id: str, **texts: str) -> None:
         """Keep these of `name` and `user_data` in place of what was."""
         with self.transaction():
