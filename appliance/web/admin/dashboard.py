@@ -91,6 +91,7 @@ async def overview(request: Request) -> Response:
         answers=role in _ASKED,
         told=role in _TOLD,
         hears=role in _HEARS,
+        names=role in _NAMES,
         at=datetime.now(UTC),
     )
 
@@ -177,8 +178,10 @@ def _lately(books: Books, who: Who) -> tuple[Shown, ...]:
 
 
 def _named(books: Books, one: Shown) -> Shown:
-    person = books.gallery.person(one.person_id) if one.person_id else None
-    return one if person is None else replace(one, who=person.name)
+    if not one.person_id:
+        return one
+    person = books.gallery.person(one.person_id)
+    return replace(one, who="Somebody erased", person_id="") if person is None else replace(one, who=person.name)
 
 
 def _in_words(ticket: dict[str, Any], names: dict[str, str]) -> Asked:
