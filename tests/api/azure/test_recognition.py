@@ -178,6 +178,23 @@ def test_what_is_kept_stands_in_the_log(service: Service) -> None:
     assert not [one for one in said if NAME in one.detail]
 
 
+def test_no_file_shows_who_is_kept(service: Service) -> None:
+    """J1: no file of the device holds a name, user data or any part of a picture that a client has sent."""
+    name, note = "Marker Guest", "Marker User Data"
+    with service.administration() as admin:
+        group = admin.large_person_group
+        group.create("marked", name=name, user_data=note, recognition_model="recognition_04")
+        person = group.create_person("marked", name=name, user_data=note).person_id
+        picture = service.pictures.ada
+        group.add_face("marked", person, picture, user_data=note, detection_model="detection_03")
+        group.begin_train("marked").result()
+    parts = [name.encode(), note.encode(), *(picture[at : at + 32] for at in range(1000, len(picture) - 32, 3000))]
+    # To read the index of a log would drop the locks of whoever has it open.
+    files = [path for path in service.web.installation.state.rglob("*") if path.is_file() and path.suffix != ".db-shm"]
+    assert "faces.db" in {path.name for path in files}
+    assert [path.name for path in files for part in parts if part in path.read_bytes()] == []
+
+
 class Clock:
     """A clock that stands still until it is told."""
 
