@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 MAX_COLLECTIONS = 1000  # of either kind
 MAX_PEOPLE = 10_000  # of one group
+MAX_FACES_IN_ALL = 100_000
+HELD_ROWS = 50_000  # templates of trained collections that are held in memory, 100 MB with 512 numbers
 MAX_FACES = 20_000  # of one collection: a list of so many is searched in a fifth of a second
 SECRET = "kept faces"  # noqa: S105 - the name of the device's secret, not the secret
 
@@ -177,6 +179,7 @@ class KeptFaces(DatabaseFile):
             collection = self._number(kind, collection_id)
             person = None if person_id is None else self._person(collection, person_id)
             self._room("faces", MAX_FACES, "SELECT COUNT(*) FROM kept_face WHERE collection = ?", collection)
+            self._room("faces in all", MAX_FACES_IN_ALL, "SELECT COUNT(*) FROM kept_face")
             if person is not None:
                 counted = "SELECT COUNT(*) FROM kept_face WHERE person = ?"
                 self._room("faces of one person", MAX_REFERENCES, counted, person)
@@ -254,8 +257,14 @@ class KeptFaces(DatabaseFile):
             found, findings = judge(rows, model_id, dimension, 0)
             if findings:  # of a model or a rotation that is no longer in use
                 raise UntrainedError(kind)
-            self._snapshots[number] = found
+            self._hold(number, found)
         return found
+
+    def _hold(self, number: int, found: GallerySnapshot) -> None:
+        """Hold what was opened in memory, and let go of what was opened longest ago where that is too much."""
+        self._snapshots[number] = found
+        while len(self._snapshots) > 1 and sum(one.size for one in self._snapshots.values()) > HELD_ROWS:
+            del self._snapshots[next(iter(self._snapshots))]
 
     def turn(self, old: Protection) -> int:
         """Turn every template of the rotation `old` into the one in use, and return how many.

@@ -164,6 +164,22 @@ def test_there_is_an_end_to_it(kept: KeptFaces, monkeypatch: pytest.MonkeyPatch)
             one_more()
 
 
+def test_there_is_an_end_to_all_lists_together(kept: KeptFaces, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H7: all lists together have a most, on the disk and in memory; what memory lets go of is opened again."""
+    monkeypatch.setattr(store, "MAX_FACES_IN_ALL", 3)
+    monkeypatch.setattr(store, "HELD_ROWS", 2)
+    add(kept, Kind.LIST, "more")
+    for number, name in enumerate(("staff", "staff", "more")):
+        kept.add_face(Kind.LIST, name, face(number), "")
+    with pytest.raises(FullError, match="in all"):
+        kept.add_face(Kind.LIST, "more", face(3), "")
+    for name in ("staff", "more"):
+        kept.train(Kind.LIST, name, "m", D)
+    sizes = [kept.trained(Kind.LIST, name, "m", D).size for name in ("staff", "more", "staff", "more")]
+    assert sizes == [2, 1, 2, 1]
+    assert sum(one.size for one in kept._snapshots.values()) <= 2
+
+
 @pytest.mark.parametrize("vector", [np.zeros(D), np.full(D, np.nan), np.eye(D)[0] * 2])
 def test_what_is_no_template_is_not_kept(kept: KeptFaces, vector: np.ndarray) -> None:
     """C1, C3, C4: a vector that is not finite, or not of unit length, is refused."""
