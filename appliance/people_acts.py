@@ -253,7 +253,7 @@ def _instant(name: str, text: str) -> datetime:
     try:
         return instant(text, None, ends=name == "valid_until")
     except ValueError as fault:
-        raise RefusedError(f"args.{name} of person.update is {text!r}; {fault}") from fault
+        raise RefusedError(f"{name} is {text!r}; {fault}") from fault
 
 
 def _particulars(args: Consented) -> Particulars:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Header, Query, Request
@@ -36,6 +37,7 @@ LOOK_S = 0.25  # how long an event waits for whoever listens
 BEAT_S = 15.0  # so often a stream says that it is there: proxies end what is silent
 LOOKED_AT = 20_000  # entries for one answer, so that a search holds up nobody else for long
 AT_ONCE = 100  # entries read at a time
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _listening = Places(8)
 _verifying = Places(1)
 
@@ -181,12 +183,17 @@ def _newest(books: Books, asked: Asked) -> tuple[tuple[AuditEvent, ...], int | N
 def _bounds(books: Books, asked: Asked) -> tuple[int, int]:
     """Return between which two numbers, both exclusive, everything that is asked for lies."""
     audit, ends = books.audit, [books.audit.head().seq + 1]
-    above = 0 if asked.since is None else audit.first_since(asked.since) - 1
+    above = 0 if asked.since is None else audit.first_since(_within(asked.since)) - 1
     if asked.until is not None:
-        ends.append(audit.first_since(asked.until))
+        ends.append(audit.first_since(_within(asked.until)))
     if asked.before is not None:
         ends.append(asked.before)
     return above, min(ends)
+
+
+def _within(at: datetime) -> datetime:
+    """Return the time, or the nearest in which there can be entries: the first and last years have no UTC."""
+    return min(max(at, _FIRST), _LAST)
 
 
 def _sought(asked: Asked) -> Sought:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from appliance.api.native.problems import BeganError, OtherRequestError
-from appliance.errors import UsageError
+from appliance.errors import ApplianceError, HardwareError, UsageError
 from appliance.web.answers import Answered
 from appliance.web.guard import who_is
 from appliance.web.rooms import rooms_of
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from appliance.web.answers import AnswerBook, Before
+    from appliance.web.answers import Before
 
 HEADER = "Idempotency-Key"
 MAX_KEY = 255
@@ -31,8 +33,8 @@ MAX_KEY = 255
 async def once(request: Request, carry_out: Callable[[Request], Awaitable[Response]]) -> Response:
     """Return the answer to a request, or the one it had before under the same key.
 
-    Where nothing was done, the key is free again. Raises UsageError for a key that cannot be, OtherRequestError,
-    BeganError; what `carry_out` raises passes through.
+    Where nothing was done, the key is free again; where that is not known, it stays taken. Raises UsageError for a key
+    that cannot be, OtherRequestError, BeganError; what `carry_out` raises passes through.
     """
     key = _key_of(request)
     if not key:
@@ -42,20 +44,18 @@ async def once(request: Request, carry_out: Callable[[Request], Awaitable[Respon
     before = await answers.run(lambda book: book.begin(voice, key, said))
     if before is not None:
         return _again(before)
-    done: Answered | None = None
     try:
         answer = await carry_out(request)
-        done = _kept(answer)
-        return answer
-    finally:
-
-        def settle(book: AnswerBook) -> None:
-            if done is None:
-                book.forget(voice, key)
-            else:
-                book.keep(voice, key, done)
-
-        await answers.run(settle)
+    except (ApplianceError, HTTPException, RequestValidationError) as fault:
+        if type(fault) is not HardwareError:  # a reader that did not answer may have done it all the same
+            await answers.run(lambda book: book.forget(voice, key))
+        raise
+    done = _kept(answer)
+    if done is None:
+        await answers.run(lambda book: book.forget(voice, key))
+    else:
+        await answers.run(lambda book: book.keep(voice, key, done))
+    return answer
 
 
 def _key_of(request: Request) -> str:

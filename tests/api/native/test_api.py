@@ -21,7 +21,7 @@ from appliance.api.native.routes import NativeRoute, policy_of
 from appliance.contract import VERB_ROLES, EventType, Role
 from appliance.records import Event
 from appliance.web.accounts import Accounts
-from appliance.web.answers import AnswerBook
+from appliance.web.answers import AnswerBook, open_answers
 from scripts.benchmarks.drill import fill_log
 from tests.api.native.conftest import blank, picture
 
@@ -273,6 +273,16 @@ def test_key_of_what_was_not_done_is_free(admin: httpx.Client) -> None:
     key = {"Idempotency-Key": "two"}
     problem(admin.post("/groups", json={"name": "night"}, headers=key), 409)
     assert admin.post("/groups", json={"name": "day"}, headers=key).status_code == 201
+
+
+def test_request_that_was_cut_short_is_not_done_again(api: Api, admin: httpx.Client) -> None:
+    """Where a power cut left it unclear whether something was done, its key says so instead of doing it once more."""
+    body = b'{"name": "evening"}'
+    said = json.dumps([f"{PATH}/groups", "", "application/json"]).encode() + body
+    with open_answers(api.web.installation) as book:
+        assert book.begin("key:admin-key", "cut", said) is None
+    headers = {"Idempotency-Key": '"cut"', "Content-Type": "application/json"}
+    assert "look what came of it" in problem(admin.post("/groups", content=body, headers=headers), 409).detail
 
 
 def test_request_that_is_being_carried_out_is_not_begun_again(api: Api, admin: httpx.Client) -> None:

@@ -158,7 +158,8 @@ def test_events_are_found(api: Api, operator: httpx.Client) -> None:
     lockdowns = [one["seq"] for one in auditor.get("/events", params={"type": "lockdown"}).json()["events"]]
     since = {"since": "2000-01-01T00:00Z", "type": "lockdown", "after": lockdowns[0] - 1}
     assert [one["seq"] for one in auditor.get("/events", params=since).json()["events"]] == lockdowns[:1]
-    for never in ({"until": "2000-01-01T00:00Z"}, {"since": "2100-01-01T00:00Z"}):
+    first, last = "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:00-14:00"
+    for never in ({"until": "2000-01-01T00:00Z"}, {"since": "2100-01-01T00:00Z"}, {"until": first}, {"since": last}):
         assert auditor.get("/events", params=never).json() == {"events": [], "next": None}
     verdict = auditor.get("/audit/verify").json()
     assert (verdict["ok"], verdict["count"]) == (True, verdict["head"]["seq"])
