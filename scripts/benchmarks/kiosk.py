@@ -37,6 +37,7 @@ START_S = 30.0
 SETTLE_S = 2.0
 PARTS = ("alone", "mirror", "browser")
 SCREEN = "800,480"
+_NOWHERE = subprocess.DEVNULL
 _TICKS_S = os.sysconf("SC_CLK_TCK")
 _PART = re.compile(rb"Content-Length: (\d+)\r\nX-Captured-At: ([0-9.]+)\r\n\r\n")
 
@@ -48,8 +49,8 @@ def run(rounds: int, block_s: float) -> None:
     with ExitStack() as closing_all:
         folder = Path(closing_all.enter_context(tempfile.TemporaryDirectory(prefix="ostiary-")))
         installation = _installed(folder)
-        reader = closing_all.enter_context(_running(installation, "run", "--door", "simulated"))
-        web = closing_all.enter_context(_running(installation, "web"))
+        reader = closing_all.enter_context(running(installation, "run", "--door", "simulated"))
+        web = closing_all.enter_context(running(installation, "web"))
         await_web(installation.settings.web.port, web)
         _await_reader(installation, reader)
         for _ in range(rounds):
@@ -83,16 +84,15 @@ def _installed(folder: Path) -> Installation:
 
 
 @contextmanager
-def _running(installation: Installation, *verb: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(installation: Installation, *verb: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run one of the processes while the block runs."""
     where = ["--config", str(installation.config_file), "--state", str(installation.state)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    running = subprocess.Popen([sys.executable, "-m", "appliance", *verb, *where], **quiet)
+    process = subprocess.Popen([sys.executable, "-m", "appliance", *verb, *where], stdout=_NOWHERE, stderr=_NOWHERE)
     try:
-        yield running
+        yield process
     finally:
-        running.terminate()
-        running.wait()
+        process.terminate()
+        process.wait()
 
 
 def _await_reader(installation: Installation, reader: subprocess.Popen[bytes]) -> None:
@@ -145,8 +145,7 @@ def _browsing(installation: Installation, folder: Path) -> Iterator[int]:
         raise UsageError("chromium is not installed")
     entry = f"http://127.0.0.1:{installation.settings.web.port}/kiosk/enter?code={make(installation.kiosk_file)}"
     options = ["--headless=new", "--no-sandbox", f"--window-size={SCREEN}", f"--user-data-dir={folder / 'browser'}"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    browser = subprocess.Popen([program, *options, entry], **quiet)
+    browser = subprocess.Popen([program, *options, entry], stdout=_NOWHERE, stderr=_NOWHERE)
     try:
         time.sleep(SETTLE_S)
         yield browser.pid
