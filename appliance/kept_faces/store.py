@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 MAX_COLLECTIONS = 1000  # of either kind
 MAX_PEOPLE = 10_000  # of one group
-MAX_FACES_IN_ALL = 100_000
+MAX_IN_ALL = 100_000  # people, and faces, of all collections
 HELD_ROWS = 50_000  # templates of trained collections that are held in memory, 100 MB with 512 numbers
 MAX_FACES = 20_000  # of one collection: a list of so many is searched in a fifth of a second
 SECRET = "kept faces"  # noqa: S105 - the name of the device's secret, not the secret
@@ -132,6 +132,7 @@ class KeptFaces(DatabaseFile):
         with self.transaction():
             group = self._number(Kind.GROUP, group_id)
             self._room("people", MAX_PEOPLE, "SELECT COUNT(*) FROM kept_person WHERE collection = ?", group)
+            self._room("people in all", MAX_IN_ALL, "SELECT COUNT(*) FROM kept_person")
             sealed = seal_fields(self._key, {"name": name, "user_data": user_data}, of_person(person_id, group))
             self._db.execute("INSERT INTO kept_person VALUES (NULL, ?, ?, ?)", [person_id, group, sealed])
         return person_id
@@ -179,7 +180,7 @@ class KeptFaces(DatabaseFile):
             collection = self._number(kind, collection_id)
             person = None if person_id is None else self._person(collection, person_id)
             self._room("faces", MAX_FACES, "SELECT COUNT(*) FROM kept_face WHERE collection = ?", collection)
-            self._room("faces in all", MAX_FACES_IN_ALL, "SELECT COUNT(*) FROM kept_face")
+            self._room("faces in all", MAX_IN_ALL, "SELECT COUNT(*) FROM kept_face")
             if person is not None:
                 counted = "SELECT COUNT(*) FROM kept_face WHERE person = ?"
                 self._room("faces of one person", MAX_REFERENCES, counted, person)

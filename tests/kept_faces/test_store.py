@@ -166,13 +166,17 @@ def test_there_is_an_end_to_it(kept: KeptFaces, monkeypatch: pytest.MonkeyPatch)
 
 def test_there_is_an_end_to_all_lists_together(kept: KeptFaces, monkeypatch: pytest.MonkeyPatch) -> None:
     """H7: all lists together have a most, on the disk and in memory; what memory lets go of is opened again."""
-    monkeypatch.setattr(store, "MAX_FACES_IN_ALL", 3)
+    monkeypatch.setattr(store, "MAX_IN_ALL", 3)
     monkeypatch.setattr(store, "HELD_ROWS", 2)
     add(kept, Kind.LIST, "more")
     for number, name in enumerate(("staff", "staff", "more")):
         kept.add_face(Kind.LIST, name, face(number), "")
     with pytest.raises(FullError, match="in all"):
         kept.add_face(Kind.LIST, "more", face(3), "")
+    for number in range(3):
+        kept.add_person("crew", str(number), "")
+    with pytest.raises(FullError, match="in all"):
+        kept.add_person("crew", "one too many", "")
     for name in ("staff", "more"):
         kept.train(Kind.LIST, name, "m", D)
     sizes = [kept.trained(Kind.LIST, name, "m", D).size for name in ("staff", "more", "staff", "more")]
