@@ -33,6 +33,23 @@ S = TypeVar("S")
 
 MAX_LETTERS = 128 * 1024
 _NOTED = 12  # keys that an entry of the log names
+# What names a file, or what a camera is read with (a path, an address, a pipeline of programs), is for whoever has the
+# device itself: a stolen session must not make the reader open what its thief likes.
+ON_THE_DEVICE = frozenset(
+    {
+        "access.rules",
+        "camera.source",
+        "consent.folder",
+        "door.socket",
+        "mqtt.ca_file",
+        "mqtt.cert_file",
+        "mqtt.key_file",
+        "mqtt.password_file",
+        "recognition.models",
+        "web.cert_file",
+        "web.key_file",
+    }
+)
 
 
 class ChangedMeanwhileError(RefusedError):
@@ -55,6 +72,7 @@ class SettingsFile(Generic[S]):
     name: str  # what people call it
     what: str  # what it holds, for the audit log
     parse: Callable[[str, str], S]
+    fixed: frozenset[str] = frozenset()  # keys that are changed on the device alone
 
     def read(self) -> Written:
         """Return the text and its version. Raises ConfigError where there is a file that cannot be read."""
@@ -70,8 +88,11 @@ class SettingsFile(Generic[S]):
         return self.parse(text, self.name)
 
     def changes(self, text: str) -> tuple[Difference, ...]:
-        """Return what the text says otherwise than the file, key by key. Raises ConfigError."""
-        return differences(self._table(self.read().text), read_table(text, self.name))
+        """Return what the text says otherwise than the file, key by key.
+
+        Raises ConfigError, and RefusedError for a key that is changed on the device alone.
+        """
+        return self._changed(self.read().text, text)
 
     @property
     def writable(self) -> bool:
@@ -82,7 +103,8 @@ class SettingsFile(Generic[S]):
         """Return the file with this text, durable, the entry in the log too; the text before is kept beside it.
 
         Raises ConfigError and UsageError as `check`, ChangedMeanwhileError where the file's version is not the
-        `expected` one, RefusedError where nothing says where the file is, and StorageError where it cannot be written.
+        `expected` one, RefusedError where nothing says where the file is and as `changes`, and StorageError where it
+        cannot be written.
         """
         self.check(text)
         if self.path is None:
@@ -90,7 +112,7 @@ class SettingsFile(Generic[S]):
         old = self.read()
         if old.version != expected:
             raise ChangedMeanwhileError(f"{self.name} was changed meanwhile; look at it again, then change it")
-        changed = differences(self._table(old.text), read_table(text, self.name))
+        changed = self._changed(old.text, text)
         if old.text:
             write_file(self.path.with_name(f"{self.path.name}.bak"), old.text.encode())
         with new_file(self.path, replace=True) as file:
@@ -99,6 +121,12 @@ class SettingsFile(Generic[S]):
             file.write(text.encode())
             audit.append(Event(EventType.CONFIG_CHANGED, datetime.now(UTC), actor, method, detail=self._said(changed)))
         return Written(text, _version(text))
+
+    def _changed(self, before: str, after: str) -> tuple[Difference, ...]:
+        found = differences(self._table(before), read_table(after, self.name))
+        for key in (one.key for one in found if one.key in self.fixed):
+            raise RefusedError(f"{key} is changed on the device alone, in {self.name} itself")
+        return found
 
     def _table(self, text: str) -> dict[str, Any]:
         """Return what a text says; {} for one with a fault, which a better one may take the place of."""
@@ -121,7 +149,7 @@ def rules_file(installation: Installation) -> SettingsFile[Rules]:
 
 def settings_file(installation: Installation) -> SettingsFile[Settings]:
     """Return `appliance.toml`."""
-    return SettingsFile(installation.config_file, "appliance.toml", "settings", config.parse)
+    return SettingsFile(installation.config_file, "appliance.toml", "settings", config.parse, ON_THE_DEVICE)
 
 
 def _version(text: str) -> str:

@@ -17,7 +17,8 @@ from appliance.contract import EventType, Role
 from appliance.people.person import Consent
 from appliance.records import Embedding, Grade, frozen
 from appliance.settings_keys import keys
-from appliance.toml_text import comments
+from appliance.toml_text import comments, with_value
+from appliance.web.rules_desk import ON_THE_DEVICE
 from tests.web.files import with_files
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def field(text: str, name: str) -> str:
 def changed(client: httpx.Client, web: Web, section: str, **fields: str) -> httpx.Response:
     """Send the form of one section."""
     version = field(client.get("/settings").text, "version")
-    form = {"csrf": web.csrf(Role.ADMIN), "version": version, "section": section, **fields}
+    form = {"csrf": web.csrf(Role.ADMIN), "version": version, "section": section}
+    form |= {f"key.{name}": value for name, value in fields.items()}
     return client.post("/settings/change", data=form)
 
 
@@ -114,18 +116,53 @@ def test_wrong_value_is_one_line(web: Web, file: Path, section: str, fields: dic
     assert file.read_text(encoding="utf-8") == before
 
 
+@pytest.mark.parametrize("key", sorted(ON_THE_DEVICE))
+def test_what_names_a_file_is_changed_on_the_device(web: Web, file: Path, key: str) -> None:
+    """E4, E13: no path, address or pipeline of programs comes in over the web, in the form or in the whole text."""
+    before = file.read_text(encoding="utf-8")
+    section, name = key.split(".")
+    path = "filesrc location=/etc/shadow ! fdsink"
+    with web.client(Role.ADMIN) as client:
+        page = changed(client, web, section, **{name: path})
+        assert page.status_code == 422
+        text = with_value(before, (section,), name, path)
+        form = {"csrf": web.csrf(Role.ADMIN), "version": field(page.text, "version"), "text": text}
+        answer = client.post("/settings/save", data=form)
+    assert answer.status_code in {409, 422}
+    if section != "web":  # there both names go together, which is said first
+        assert f"{key} is changed on the device alone" in page.text
+        assert f"{key} is changed on the device alone" in answer.text
+    assert file.read_text(encoding="utf-8") == before
+
+
 def test_second_admin_is_told(web: Web, file: Path) -> None:
     """E17: a form that was made from an older file changes nothing."""
     with web.client(Role.ADMIN) as client:
         version = field(client.get("/settings").text, "version")
         theirs = file.read_text(encoding="utf-8") + "\n[door]\nunlock_s = 4.0\n"
         file.write_text(theirs, encoding="utf-8")
-        form = {"csrf": web.csrf(Role.ADMIN), "version": version, "section": "door", "unlock_s": "3"}
+        form = {"csrf": web.csrf(Role.ADMIN), "version": version, "section": "door", "key.unlock_s": "3"}
         assert client.post("/settings/change", data=form).status_code == 409
         text = {"csrf": web.csrf(Role.ADMIN), "version": version, "text": "[door]\nunlock_s = 3.0\n"}
         assert client.post("/settings/save", data=text).status_code == 409
         assert "was changed meanwhile" in client.post("/settings/preview", data=text).text
     assert file.read_text(encoding="utf-8") == theirs
+
+
+def test_form_changes_what_was_changed_in_it(web: Web, file: Path) -> None:
+    """Every section's form, sent back as it was shown, changes nothing: each field is its own key and no other."""
+    with web.client(Role.ADMIN) as client:
+        for section in dict.fromkeys(key.section for key in keys()):
+            shown = client.get("/settings").text.split(f'id="{section}"')[1].split("</details>")[0]
+            fields = dict(re.findall(r'name="key\.(\w+)" value="([^"]*)"', shown))
+            for name, options in re.findall(r'name="key\.(\w+)">(.*?)</select>', shown):
+                fields[name] = re.findall(r"<option selected>([^<]*)", options)[0]
+            if not fields:
+                assert "<button" not in shown
+                continue
+            page = changed(client, web, section, **{name: html.unescape(value) for name, value in fields.items()})
+            assert (page.status_code, "Nothing changes" in page.text) == (200, True), section
+    assert file.exists()
 
 
 def test_settings_are_for_admins_to_change(web: Web, file: Path) -> None:

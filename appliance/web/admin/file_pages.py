@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from appliance.errors import ConfigError
+from appliance.errors import ConfigError, RefusedError
 from appliance.records import Actor, ActorKind
 from appliance.web.guard import who_is
 from appliance.web.pages import page, see_other
@@ -34,7 +34,7 @@ def preview(request: Request, file: SettingsFile[Any], base: str, text: str, ver
         file.check(text)
         changes = file.changes(text)
         line = "" if now == version else f"{file.name} was changed meanwhile; this is against what it says now"
-    except ConfigError as fault:
+    except (ConfigError, RefusedError) as fault:
         line = str(fault)
     return page(
         request,

@@ -20,7 +20,7 @@ from appliance.web.guard import allowed, who_is
 from appliance.web.pages import page
 from appliance.web.reader import ReaderAwayError
 from appliance.web.rooms import rooms_of
-from appliance.web.rules_desk import MAX_LETTERS, settings_file
+from appliance.web.rules_desk import MAX_LETTERS, ON_THE_DEVICE, settings_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,11 +108,11 @@ async def change(request: Request) -> Response:
     file = settings_file(rooms_of(request).installation)
     text = demand_same(file, form.get("version", "")).text
     written = file.check(text).model_dump(mode="json")
-    asked = [key for key in keys() if key.section == form.get("section") and key.name in form]
+    asked = [key for key in keys() if key.section == form.get("section") and f"key.{key.name}" in form]
     if not asked:
         raise UsageError("the form does not say what to change")
     for key in asked:
-        value = _read(key, form[key.name])
+        value = _read(key, form[f"key.{key.name}"])
         if value != written[key.section][key.name]:
             text = with_value(text, (key.section,), key.name, value)
     return preview(request, file, _BASE, text, form.get("version", ""))
@@ -143,6 +143,7 @@ def _shown(key: Key, written: Mapping[str, Any], held: Mapping[str, Any]) -> dic
     value, now = written[key.section][key.name], held.get(key.section, {}).get(key.name)
     return {
         "name": key.name,
+        "fixed": f"{key.section}.{key.name}" in ON_THE_DEVICE,
         "what": _purposes().get(f"{key.section}.{key.name}", ""),
         "allowed": key.allowed.replace("`", ""),
         "choices": ("true", "false") if key.kind is bool else key.choices,
