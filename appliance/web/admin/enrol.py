@@ -146,11 +146,11 @@ async def _lines(request: Request, told: AsyncIterator[dict[str, Any]]) -> Async
 
 async def _read(request: Request) -> tuple[NewcomerForm, list[bytes]]:
     """Return what was typed, and the photos. A field that is missing is empty: what that means is said later."""
-    sent = await request.form()
-    typed = {name: text for name, text in sent.items() if isinstance(text, str)}
-    groups = tuple(one for one in sent.getlist("groups") if isinstance(one, str))
-    files = [one for one in sent.getlist("photos") if isinstance(one, UploadFile)]
-    photos = [content for file in files[: MAX_PHOTOS + 1] if (content := await file.read())]
+    async with request.form() as sent:
+        typed = {name: text for name, text in sent.items() if isinstance(text, str)}
+        groups = tuple(one for one in sent.getlist("groups") if isinstance(one, str))
+        files = [one for one in sent.getlist("photos") if isinstance(one, UploadFile)]
+        photos = [content for file in files[: MAX_PHOTOS + 1] if (content := await file.read())]
     return NewcomerForm.model_validate({**BLANK, **typed, "groups": groups}), photos
 
 
