@@ -315,6 +315,17 @@ def flood(rounds: int, block_s: float, rate: int) -> None:
     bench.run(rounds, block_s, rate)
 
 
+@root.command("web-flood")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--requests", type=click.IntRange(100), default=10_000, show_default=True, help="Of all rounds together.")
+@click.option("--rate", type=click.IntRange(10), default=500, show_default=True, help="Requests a second.")
+def web_flood(rounds: int, requests: int, rate: int) -> None:
+    """Flood the web beside a running reader, and compare what its frames take with calm."""
+    from . import web_flood as bench  # noqa: PLC0415
+
+    bench.run(rounds, requests, rate)
+
+
 @root.command()
 @click.option("--people", type=click.IntRange(100), default=10_000, show_default=True)
 @click.option(

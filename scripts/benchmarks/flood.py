@@ -8,7 +8,6 @@ import random
 import socket
 import struct
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,35 +16,26 @@ import numpy as np
 
 from appliance.broker import private_broker
 from appliance.clients import Registry
-from appliance.commands.options import Installation
 from appliance.config import CameraSettings, LivenessSettings, Settings
 from appliance.contract import Role, Topic, topic
-from appliance.door.child import simulated_controller
-from appliance.drivers.scene import Scene, Visit
-from appliance.drivers.simulated import Script, SimulatedCamera
 from appliance.envelope import sign
-from appliance.service import Hooks, Service
 from appliance.signing import new_key, read_key
 from ostiary_client import Client
 
 from . import report
+from .watching import ratio, watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.sharedctypes import Synchronized
 
-    from numpy.typing import NDArray
-
     from appliance.config import MqttSettings
-    from appliance.pipeline import Step
-    from appliance.records import Frame, OperatingPoint
 
 KINDS = ("calm", "elsewhere", "at the door")
 _PLACES = {1: topic("other", Topic.CMD, "approve"), 2: topic("ostiary", Topic.CMD, "approve")}
 _BURST_S = 0.01
 _PATIENCE_S = 2.0  # for an answer
 _DRAINED_S = 60.0  # for what the flood has left on its way
-_RESAMPLES = 2000
 
 
 def run(rounds: int, block_s: float, rate: int) -> None:
@@ -61,11 +51,11 @@ def run(rounds: int, block_s: float, rate: int) -> None:
     for number, name in enumerate(KINDS):
         times = np.array(bench.took[number])
         p50, p99 = np.percentile(times, [50, 99])
-        ratio, low, high = _ratio(times, elsewhere)
+        share, low, high = ratio(times, elsewhere)
         answered, asked = sum(bench.answered[number]), len(bench.answered[number])
-        shown = [f"{p50:.1f}", f"{p99:.1f}", f"{ratio:.2f} ({low:.2f} to {high:.2f})", f"{answered} of {asked}"]
+        shown = [f"{p50:.1f}", f"{p99:.1f}", f"{share:.2f} ({low:.2f} to {high:.2f})", f"{answered} of {asked}"]
         rows.append([name, str(times.size), *shown])
-        line[name] = {"n": times.size, "p50_ms": round(p50, 2), "p99_ms": round(p99, 2), "p50_ratio": round(ratio, 3)}
+        line[name] = {"n": times.size, "p50_ms": round(p50, 2), "p99_ms": round(p99, 2), "p50_ratio": round(share, 3)}
         line[name] |= {"p50_ratio_ci95": [round(low, 3), round(high, 3)], "answered": answered, "asked": asked}
     columns = [
         "flood",
@@ -114,34 +104,18 @@ class _Bench:
 
     @contextlib.contextmanager
     def _reader(self, mqtt: MqttSettings) -> Iterator[None]:
-        """Run a reader before which a stranger stands."""
+        """Run a reader that a guard and a boss may send commands to."""
         camera, liveness = CameraSettings(frame_rate=15), LivenessSettings(commissioned="skipped")
-        settings = Settings(camera=camera, liveness=liveness, mqtt=mqtt)
         with Registry(self._folder / "clients.db") as registry:
             for name, role in (("guard", Role.OPERATOR), ("boss", Role.ADMIN)):
                 registry.add(name, role, new_key(self._folder / f"{name}.key"))
-        script, services, ready = Script(Scene()), list[Service](), threading.Event()
-        script.play(Visit(for_s=3600))
 
-        def step(frame: Frame, _step: Step, _point: OperatingPoint) -> None:
+        def took(ms: float) -> None:
             if (block := self._now.value) >= 0:
-                self.took[block].append(1e3 * (time.monotonic() - frame.captured_at_s))
-            ready.set()
+                self.took[block].append(ms)
 
-        def work() -> None:
-            installation = Installation(settings, self._folder, None).with_controller(controller)
-            services.append(Service(installation, SimulatedCamera(script, camera), Hooks(on_step=step)))
-            services[0].run()
-
-        with simulated_controller(self._folder) as controller:
-            thread = threading.Thread(target=work, name="loop")
-            thread.start()
-            ready.wait(60)
-            try:
-                yield
-            finally:
-                services[0].stop()
-                thread.join(30)
+        with watching(self._folder, Settings(camera=camera, liveness=liveness, mqtt=mqtt), took):
+            yield
 
     def _payload(self) -> bytes:
         """Return what costs the door most: well formed, in time, in a known client's name, and signed for elsewhere."""
@@ -187,14 +161,3 @@ def _packet(kind: int, body: bytes) -> bytes:
 
 def _text(raw: bytes) -> bytes:
     return struct.pack(">H", len(raw)) + raw
-
-
-def _ratio(times: NDArray[np.float64], others: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the ratio of the medians and its 95 % interval, by resampling."""
-    chance = np.random.default_rng(0)
-    ratios = [
-        np.median(chance.choice(times, times.size)) / np.median(chance.choice(others, others.size))
-        for _ in range(_RESAMPLES)
-    ]
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return float(np.median(times) / np.median(others)), float(low), float(high)
