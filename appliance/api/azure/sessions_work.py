@@ -17,7 +17,7 @@ import numpy as np
 from appliance.api.azure.errors import bad_image
 from appliance.drivers.photo import encode_jpeg
 from appliance.drivers.photo_child import decode_series_apart
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, HardwareError
 from appliance.faces.detect import Rectangle, described, rectangle
 from appliance.faces.life import Life, check_times, filmed, nobody, witnessed
 from appliance.faces.sessions import Attempt, Counterpart, compared, digest_of_frames, random_id
@@ -41,6 +41,7 @@ _log = logging.getLogger(__name__)
 
 LEAST_FRAMES, MOST_FRAMES = 3, 30
 MAX_FRAME_PIXELS = 1_000_000  # 1280 x 720 and a little; 30 of them are 90 MB
+BEGINS_S = 5.0  # within which the reader says that it looks
 LOOK_S = 600.0  # the longest that the door's camera waits for somebody
 
 
@@ -135,7 +136,11 @@ async def look_at_the_door(rooms: Rooms, session: Session, voice: str, sent: Sen
     for_s = min(float(session.wish.token_s), LOOK_S)
     asked = {"verb": "look", "by": voice, "for_s": for_s, "picture": session.wish.keeps_image}
     heard = rooms.reader.hear(asked, for_s + 5)
-    await anext(heard)  # that it looks
+    try:
+        async with asyncio.timeout(BEGINS_S):
+            await anext(heard)  # that it looks
+    except TimeoutError as fault:
+        raise HardwareError("the reader does not answer") from fault
     task = asyncio.create_task(_look(rooms, session, _Begun.of(session, sent, session.counterpart), heard))
     session.on_end.append(task.cancel)
 
