@@ -54,6 +54,6 @@ export function padOf(pad, send) {
   });
   return {
     open: () => { if (!pad.matches(":popover-open")) pad.showPopover(); },
-    close: () => { if (pad.matches(":popover-open") && !field.value) setTimeout(() => pad.hidePopover(), READ_MS); },
+    close: () => setTimeout(() => pad.hidePopover(), said.textContent ? READ_MS : 0),
   };
 }
