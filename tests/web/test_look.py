@@ -18,7 +18,7 @@ from tests.web.gallery import enrolled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page
 
     from appliance.commands.options import Installation
     from tests.web.running import Web
@@ -117,8 +117,13 @@ def every(installation: Installation) -> list[str]:
 def watched(page: Page) -> list[str]:
     """Return a list that fills with all that the browser complains of."""
     complaints: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        complaints.append(f"{page.url}: a dialog")
+        dialog.dismiss()
+
     page.on("pageerror", lambda fault: complaints.append(f"{page.url}: {fault}"))
-    page.on("dialog", lambda dialog: (complaints.append(f"{page.url}: a dialog"), dialog.dismiss()))  # type: ignore[func-returns-value]
+    page.on("dialog", dismiss)
     page.on("console", lambda line: complaints.append(f"{page.url}: {line.text}") if line.type == "error" else None)
     return complaints
 
