@@ -351,6 +351,16 @@ class Accounts(DatabaseFile):
                 self._db.execute("UPDATE api_key SET used_at = ? WHERE digest = ?", [now, digest])
         return Who(Kind.KEY, row[0], Role(row[1]), answers_for=row[2])
 
+    def holds(self, who: Who) -> bool:
+        """Tell whether an account's session, or a key, still is what it was: for an answer that outlasts its request.
+
+        It counts as no use: a session in which nobody does anything ends all the same. False for a screen.
+        """
+        if who.kind is Kind.KEY:
+            return any((one.name, one.role, one.revoked_at) == (who.name, who.role, None) for one in self.api_keys())
+        known = any((one.name, one.role, one.disabled_at) == (who.name, who.role, None) for one in self.accounts())
+        return known and any(one.digest == who.session for one in self.sessions(who.name))
+
     def attends(self, voice: str) -> bool:
         """Tell whether this voice may answer tickets as things stand."""
         kind, _, name = voice.partition(":")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from appliance.commands.options import Installation
     from appliance.records import AuditEvent
+    from appliance.web.accounts import Who
     from appliance.web.books import Books
     from appliance.web.rooms import Rooms
 
@@ -122,12 +123,12 @@ async def stream(
 
     Who may read the record can go on where a stream broke off; all others hear what happens from now on.
     """
-    rooms = rooms_of(request)
-    reads = who_is(request).role in VERB_ROLES["feed"]
+    rooms, who = rooms_of(request), who_is(request)
+    reads = who.role in VERB_ROLES["feed"]
     after = await rooms.books.run(lambda books: books.audit.head().seq)
     if last_event_id is not None and reads:
         after = min(after, int(last_event_id))
-    return Listening(_told(rooms, after), media_type=EVENT_STREAM)
+    return Listening(_told(rooms, who, after), media_type=EVENT_STREAM)
 
 
 @api.get("/audit/head")
@@ -200,10 +201,10 @@ def _sought(asked: Asked) -> Sought:
     return Sought(asked.type, asked.reason, asked.person)
 
 
-async def _told(rooms: Rooms, after: int) -> AsyncIterator[str]:
+async def _told(rooms: Rooms, who: Who, after: int) -> AsyncIterator[str]:
     yield ": here\n\n"
     beat_s = time.monotonic() + BEAT_S
-    while True:
+    while await rooms.accounts.run(lambda accounts: accounts.holds(who)):  # from then on nobody listens
         for entry in await _next(rooms, after):
             after = entry.seq
             said = EventMessage.model_validate(as_payload(entry)).model_dump_json()

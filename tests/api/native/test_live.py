@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
+from appliance.api.native.app import PATH
 from appliance.contract import EventType, Role
 from appliance.drivers.scene import Visit
+from appliance.web.accounts import Accounts
 from tests.broker import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import httpx
+    from collections.abc import Iterator, Mapping
 
     from tests.api.native.conftest import Api
     from tests.web.running import Door
@@ -44,10 +46,12 @@ def insisted(client: httpx.Client, verb: str, **args: Any) -> dict[str, Any]:  #
 
 
 @contextmanager
-def listening(client: httpx.Client, after: int | None = None) -> Iterator[Iterator[tuple[str, str, dict[str, Any]]]]:
+def listening(
+    client: httpx.Client, after: int | None = None, headers: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Iterator[tuple[str, str, dict[str, Any]]]]:
     """Give what a stream tells: number, event type, and its JSON."""
-    headers = {} if after is None else {"Last-Event-ID": str(after)}
-    with client.stream("GET", "/events/stream", headers=headers) as answer:
+    since = {} if after is None else {"Last-Event-ID": str(after)}
+    with client.stream("GET", "/events/stream", headers={**headers, **since}) as answer:
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
         lines = answer.iter_lines()
         assert next(lines) == ": here"
@@ -87,7 +91,7 @@ def test_door_does_what_an_operator_says(operator: httpx.Client, door: Door) -> 
 
 def test_visitor_is_answered(operator: httpx.Client, api: Api, door: Door) -> None:
     """J4: the picture of a visitor is for operators, under an id that nobody can guess, and gone with the ticket."""
-    door.script.play(Visit(for_s=6, pause_s=0.1))
+    door.script.play(Visit(for_s=20, pause_s=0.1))
     wait_for(lambda: bool(operator.get("/tickets").json()["tickets"]), 15)
     (ticket,) = operator.get("/tickets").json()["tickets"]
     place = f"/tickets/{ticket['ticket_id']}"
@@ -131,6 +135,19 @@ def test_events_are_told_as_they_happen(operator: httpx.Client, api: Api) -> Non
     assert (page["events"], page["next"]) == ([told], int(number))
 
 
+def test_stream_ends_with_its_key(api: Api, operator: httpx.Client) -> None:
+    """E8: whoever listens hears nothing more from the moment their key is revoked, or their session is over."""
+    assert operator.get("/door").is_success
+    key = {"X-API-Key": api.web.key(Role.OPERATOR, "listener")}
+    session = {"Cookie": f"ostiary={api.web.session(Role.OPERATOR)}"}
+    with ExitStack() as streams, Accounts(api.web.installation.web_file) as accounts:
+        nobody = streams.enter_context(httpx.Client(base_url=api.web.url + PATH, timeout=10))
+        listeners = [streams.enter_context(listening(nobody, headers=one)) for one in (key, session)]
+        accounts.revoke_key("listener")
+        accounts.end_sessions("operator")
+        assert [list(heard) for heard in listeners] == [[], []]
+
+
 def test_streams_are_few(operator: httpx.Client) -> None:
     """E6: eight may listen at a time; the ninth is told to come back, and has its place once another has gone."""
     with ExitStack() as listeners:
@@ -168,7 +185,7 @@ def test_events_are_found(api: Api, operator: httpx.Client) -> None:
 def test_enrolment_at_the_door_is_told_and_stopped(api: Api, door: Door) -> None:
     """Who asked for an enrolment hears how far it has come; stopped, nobody is enrolled, and a second cannot begin."""
     enroller = api.client(Role.ENROLLER)
-    door.script.play(Visit(for_s=3, pause_s=0.1))
+    assert door.faults == []
     with enroller.stream("POST", "/enrolments", json={"name": "Ada", "consent_by": "Ada"}) as answer:
         assert answer.status_code == 200
         lines = answer.iter_lines()
