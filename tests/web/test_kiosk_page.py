@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import httpx
@@ -159,14 +159,14 @@ def test_what_changes_with_every_frame_can_be_read(screen: Page, reader: Scripte
     """A hint stays long enough to be read, and the newest is the one that stays."""
     reader.show(Shown(State.READING, Hint.TOO_FAR))
     await_text(screen, words("en")["hint.too_far"])
-    changes = 0
+    changes, began_s = 0, time.monotonic()
     before = screen.locator("h1").inner_text()
     for count in range(20):
         reader.show(Shown(State.READING, Hint.HOLD_STILL if count % 2 else Hint.TURN_FACE, progress=count / 20))
         screen.wait_for_timeout(40)
         now = screen.locator("h1").inner_text()
         changes, before = changes + (now != before), now
-    assert changes <= 2
+    assert changes <= 1 + (time.monotonic() - began_s) / 0.55  # a hint stays for 0.6 s
     await_text(screen, words("en")["hint.hold_still"])
 
 
@@ -355,8 +355,8 @@ def test_the_mirror_shows_what_the_camera_sees(web: Web, screen: Page, reader: S
             if received.count(b"X-Captured-At") >= 12:
                 break
     times = [float(found) for found in re.findall(rb"X-Captured-At: ([0-9.]+)\r\n", received)]
-    assert all(after - before >= 0.08 for before, after in pairwise(times))
-    assert (times[-1] - times[0]) / (len(times) - 1) >= 0.095
+    assert times == sorted(times)
+    assert times[-1] - times[0] >= 0.1 * (len(times) - 1) - 0.12  # one that came late may be followed by one in time
     assert received.startswith(b"--frame\r\nContent-Type: image/jpeg\r\n")
     assert b"\xff\xd9\r\n--frame\r\n" in received  # the boundary comes with its part, or it is shown a frame late
 
