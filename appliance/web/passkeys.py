@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 OPEN_S = 120.0
 OPEN_AT_ONCE = 256
+# What a browser sends is checked by the library, which lets the faults of its own parsers through.
+_UNFIT = (WebAuthnException, ValueError, TypeError, KeyError, IndexError, AttributeError)
 _RIGHT_NOW = UserVerificationRequirement.REQUIRED
 
 
@@ -67,7 +69,7 @@ class Passkeys:
                 expected_origin=_origin(request),
                 require_user_verification=True,
             )
-        except WebAuthnException as fault:
+        except _UNFIT as fault:
             raise RefusedError(f"this passkey cannot be used: {fault}") from fault
         return Passkey(made.credential_id, name, label, made.credential_public_key, made.sign_count, now, None)
 
@@ -91,7 +93,7 @@ class Passkeys:
                 credential_current_sign_count=passkey.uses,
                 require_user_verification=True,
             )
-        except WebAuthnException as fault:
+        except _UNFIT as fault:
             raise RefusedError(f"the passkey was not accepted: {fault}") from fault
         return passkey.name, shown.new_sign_count
 
@@ -105,7 +107,7 @@ class Passkeys:
         try:
             said = json.loads(webauthn.base64url_to_bytes(answer["response"]["clientDataJSON"]))
             challenge = webauthn.base64url_to_bytes(said["challenge"])
-        except (KeyError, TypeError, ValueError) as fault:
+        except _UNFIT as fault:
             raise RefusedError("the browser's answer cannot be read") from fault
         whose, until_s = self._open.pop(challenge, ("", -1.0))
         if whose != name or not self._clock() < until_s:
@@ -117,7 +119,7 @@ def credential_id_of(answer: dict[str, Any]) -> bytes:
     """Return which passkey answered. Raises RefusedError."""
     try:
         return webauthn.base64url_to_bytes(answer["rawId"])
-    except (KeyError, TypeError, ValueError) as fault:
+    except _UNFIT as fault:
         raise RefusedError("the browser's answer cannot be read") from fault
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+import pyotp
 import pytest
 from click.testing import CliRunner
 
@@ -227,3 +228,45 @@ def test_the_command_line_refuses_in_one_line(tmp_path: Path, words: tuple[str, 
     assert isinstance(done.exception, ApplianceError)
     assert "\n" not in str(done.exception)
     assert json.loads(ostiary(tmp_path, "account", "list", "--json").output) == []
+
+
+def test_an_authenticator_is_turned_on_and_off_on_ones_own_page(web: Web) -> None:
+    """E9: it takes the password and a code to turn it on, the password to turn it off; its codes are shown once."""
+    with Accounts(web.installation.web_file) as accounts:
+        accounts.add("tim", Role.AUDITOR, hash_password(PASSWORD, "tim"))
+    with web.client(None) as client:
+        client.post("/login", data={"name": "tim", "password": PASSWORD})
+        found = re.search(r'name="csrf" value="([^"]+)"', client.get("/me").text)
+        assert found is not None
+        csrf = {"csrf": found[1]}
+        assert client.post("/me/totp", data=csrf | {"password": "not the password"}).status_code == 409
+        shown = client.post("/me/totp", data=csrf | {"password": PASSWORD}).text
+        secret = re.search(r"<code>([A-Z2-7]{32})</code>", shown)
+        assert secret is not None
+        assert client.post("/me/totp/confirm", data=csrf | {"code": "000000"}).status_code == 409
+        codes = client.post("/me/totp/confirm", data=csrf | {"code": pyotp.TOTP(secret[1]).now()}).text
+        assert len(re.findall(r"<code>[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}</code>", codes)) == 10
+        assert "10 recovery codes are left" in client.get("/me").text
+        assert client.post("/me/totp", data=csrf | {"password": PASSWORD}).status_code == 409
+        again = client.post("/me/recovery", data=csrf | {"password": PASSWORD}).text
+        assert again != codes
+        assert client.post("/me/totp/off", data=csrf | {"password": PASSWORD}).status_code == 303
+        assert client.post("/me/recovery", data=csrf | {"password": PASSWORD}).status_code == 409
+        assert (
+            client.post("/me/passkeys/options", data=csrf | {"password": PASSWORD}).status_code == 409
+        )  # by an address
+        assert client.post("/me/passkeys", data=csrf | {"label": "x", "answer": "[]"}).status_code == 422
+        assert client.post("/me/passkeys", data=csrf | {"label": "x", "answer": "{}"}).status_code == 409
+        assert client.post("/me/passkeys/remove", data=csrf | {"passkey": "zz"}).status_code == 422
+        assert client.post("/me/passkeys/remove", data=csrf | {"passkey": "00"}).status_code == 409
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"rawId": "AA"}, {"rawId": 5}, {"rawId": "AA", "response": {"clientDataJSON": "e30"}}]
+)
+def test_an_answer_that_no_browser_gives_signs_nobody_in(web: Web, answer: dict[str, object]) -> None:
+    """E9: without a challenge of ours, and a signature of a key that is known, nobody is signed in."""
+    with web.client(None) as client:
+        answered = client.post("/login/passkey", json=answer)
+    assert answered.status_code == 401
+    assert "set-cookie" not in answered.headers
