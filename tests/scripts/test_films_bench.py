@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_films_are_counted_by_what_they_come_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_films_are_counted_by_what_they_come_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The bench counts a living visitor's film as real and a print's as a spoof, and says how long each took."""
+    monkeypatch.setattr(films, "TIMED", 1)
+    monkeypatch.setattr(films, "SAMPLED", 1)
     for shows in ("person", "print"):
         code = cv2.VideoWriter.fourcc(*"mp4v")
         writer, renderer = cv2.VideoWriter(str(tmp_path / f"{shows}.mp4"), code, 10, (640, 480)), Renderer(640, 480)

@@ -25,10 +25,10 @@ EVERY = 3  # of thirty frames a second
 FRAMES = 25
 
 
-def recorded(name: str) -> Film:
+def recorded(name: str, count: int = FRAMES) -> Film:
     """Return the beginning of a recording, ten frames a second."""
     recording, frames = Recording(FOLDER / f"{name}.mp4"), []
-    for number in range(EVERY * FRAMES):
+    for number in range(EVERY * count):
         frame = recording.read()
         if frame is not None and number % EVERY == 0:
             frames.append(frame)
@@ -42,15 +42,13 @@ def recorded(name: str) -> Film:
     [
         ("tran_live", "tran_live", ("realface", True)),
         ("tran_live", "lestari_live", ("realface", False)),
-        ("lestari_live", "lestari_live", ("realface", True)),
         ("tran_replay", "tran_live", ("spoofface", False)),
-        ("lestari_replay", "lestari_live", ("spoofface", False)),
     ],
 )
 def test_recording_of_somebody(service: Service, shown: str, pictured: str, told: tuple[str, bool]) -> None:
     """B3: a recording of a person is real and of the person of the picture, that of a telephone before it a spoof."""
     with FaceSessionClient(service.web.url, AzureKeyCredential(service.full)) as client:
-        seen, picture = recorded(shown), recorded(pictured).frames[-1]
+        seen, picture = recorded(shown), recorded(pictured, 1).frames[0]
         wish = CreateLivenessWithVerifySessionContent(WISH)
         session = client.create_liveness_with_verify_session(wish, verify_image=picture)
         answer = show(service.web.url, session.auth_token, seen.frames, seen.at_ms, verify=True)
