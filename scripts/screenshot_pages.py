@@ -30,7 +30,8 @@ from appliance.people.groups import add_group, rule_of
 from appliance.people.person import Consent
 from appliance.people.references import Standard
 from appliance.pipeline.reading import open_face_reader
-from tests.web.running import door_of, installed, web_of
+from tests.web.files import RULES, with_files
+from tests.web.running import door_of, web_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -58,6 +59,9 @@ PATHS = (
 )
 
 
+# At whatever hour the pictures are made, the person enrolled is let in by their face.
+_AT_NIGHT = 'factor = "any"\nfactor_inside = "night"\n'
+_RESIDENTS = '\n[groups.residents]\ndoors = ["*"]\n'
 OPEN = frozenset({"/login"})
 
 
@@ -81,7 +85,7 @@ def main(paths: tuple[str, ...], *, out: Path, whole: bool) -> None:
     """Write OUT/NAME-WIDTH-SCHEME.png of each of PATHS, or of every page; ADA in a path is the person enrolled."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ostiary-") as folder:
-        installation = installed(Path(folder), device={"id": "front", "door": "front"})
+        installation = with_files(Path(folder), RULES.replace(_AT_NIGHT, "") + _RESIDENTS)
         ada = _settle(installation)
         with door_of(installation) as door, web_of(installation) as web, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
@@ -111,7 +115,7 @@ def _settle(installation: Installation) -> str:
             consent=consent,
             reader=reader,
             standard=standard,
-            particulars=Particulars(groups=frozenset({"staff"}), tags=frozenset({"guest"})),
+            particulars=Particulars(groups=frozenset({"staff", "residents"}), tags=frozenset({"guest"})),
             actor=CLI,
         )
     return enrolled.person.person_id
