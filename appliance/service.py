@@ -258,6 +258,7 @@ class Service:
             frame = self._capture.take(TURN_S)
             self._tend()
             if frame is None:
+                self._screen.tend()
                 return False
             self._frame_s = frame.captured_at_s
             step = self._pipeline.step(frame, self._snapshot, self._point(), self._serve)
@@ -308,7 +309,6 @@ class Service:
         self._people.tend()
         self._look.tend()
         self.reception.tick()
-        self._screen.tend()
         if self._nobody:  # who would have to wait for it
             self._purge.tend(time.monotonic())
 

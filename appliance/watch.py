@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from appliance.contract import Alarm, EventType, Hint, LockState, Mode, Phase, Reason
 from appliance.enrolment.requests import MoreTime, Preview, Ring, TypePin, Watch
-from appliance.errors import DoorError, RefusedError
+from appliance.errors import DoorError, RefusedError, StorageError
 from appliance.records import Actor, ActorKind, DoorState, Event, Wait
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class _Sight:
     progress: float = 0.0
     outcome: State | None = None  # what it came to, for as long as it lasts
     granted: str = ""  # the person, by id
+    name: str | None = None  # of that person; None until it is looked up
 
 
 @dataclass(slots=True)
@@ -165,6 +166,7 @@ class WatchDesk:
             sight.outcome = State.PAUSED if paused else State.REFUSED
         elif happened.event_type is EventType.ACCESS_GRANTED and happened.actor is not None:
             sight.granted = happened.actor.id if happened.actor.kind is ActorKind.PERSON else ""
+            sight.name = None
 
     def tend(self) -> None:
         """Tell whoever watches what has changed, or that we live."""
@@ -223,8 +225,14 @@ class WatchDesk:
         return State.IDLE if hint is None else _OF_HINT.get(hint, State.READING)
 
     def _greeting(self) -> str:
-        granted = self._sight.granted if self._settings.kiosk.greet and self._reception.let_in else ""
-        return self._name_of(granted) if granted else ""
+        sight = self._sight
+        if not (self._settings.kiosk.greet and sight.granted and self._reception.let_in):
+            return ""
+        if sight.name is None:  # looked up once a visit; a gallery that cannot be read costs the name and no more
+            sight.name = ""
+            with contextlib.suppress(StorageError):
+                sight.name = self._name_of(sight.granted)
+        return sight.name
 
     def _progress(self, visit: Presentation) -> float:
         recognition = self._settings.recognition
@@ -250,9 +258,10 @@ class WatchDesk:
         caller.end()
 
     def _more_time(self, caller: Caller, _asked: MoreTime) -> None:
-        there = True
-        with contextlib.suppress(DoorError):  # it has just locked, and the time counts for the next grant of this visit
+        try:
             there = self._reception.more_time(self._doorway.state)
+        except DoorError:  # it has just locked; whoever is there has asked all the same
+            there = True
         caller.say({"noted": there})
         caller.end()
 

@@ -41,10 +41,11 @@ def on_this_device(request: Request) -> None:
     """Raise NotAllowedError for whoever asks from elsewhere: a session of the screen is of use on the device alone."""
     host = request.client.host if request.client is not None else ""
     try:
-        near = ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        near = False
-    if not near:
+        address = None
+    mapped = getattr(address, "ipv4_mapped", None)  # of a socket for both protocols
+    if address is None or not (mapped or address).is_loopback:
         raise NotAllowedError("the screen at the door is served on the device itself alone")
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -28,7 +32,6 @@ from tests.web.screen import SIZES, ScriptedReader, await_state, await_text, con
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
     from starlette.types import Receive, Scope, Send
@@ -84,7 +87,8 @@ def test_the_screen_is_nobody_elsewhere(web: Web) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "status"), [("127.0.0.1", 200), ("::1", 200), ("192.0.2.7", 403), ("::ffff:c000:207", 403)]
+    ("host", "status"),
+    [("127.0.0.1", 200), ("::1", 200), ("::ffff:127.0.0.1", 200), ("192.0.2.7", 403), ("::ffff:c000:207", 403)],
 )
 def test_a_stolen_session_is_of_no_use_elsewhere(installation: Installation, web: Web, host: str, status: int) -> None:
     """E7: whoever asks from another machine is refused, with the screen's own session and with a code alike."""
@@ -122,6 +126,29 @@ def test_the_code_begins_one_session(installation: Installation, web: Web) -> No
         assert client.get("/kiosk").status_code == 200
         assert client.get(path).status_code == 403
     assert not installation.kiosk_file.exists()
+
+
+def test_the_browser_is_sent_in_unseen(
+    installation: Installation, web: Web, reader: ScriptedReader, chromium: Browser, tmp_path: Path
+) -> None:
+    """E8: `kiosk show` hands the code over in a file of its own, not in arguments that all can read."""
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\n')
+    browser.chmod(0o755)
+    where = ["--state", str(installation.state), "--config", _config(installation)]
+    command = [sys.executable, "-m", "appliance", "kiosk", "show", "--browser", str(browser), *where]
+    subprocess.run(command, check=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    arguments = (tmp_path / "arguments").read_text()
+    start = re.search(r"file://(\S+)", arguments)
+    assert start is not None
+    assert "--kiosk" in arguments
+    assert "code" not in arguments
+    assert Path(start[1]).parent.stat().st_mode & 0o077 == 0
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.goto(f"file://{start[1]}")
+        page.wait_for_url(f"{web.url}/kiosk")
+        await_state(page, State.IDLE)
 
 
 def _config(installation: Installation) -> str:
