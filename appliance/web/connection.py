@@ -5,6 +5,7 @@ uvicorn waits for the rest of a request, and for whoever does not read an answer
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from appliance.web.limits import network_of
 if TYPE_CHECKING:
     import asyncio
 
+_log = logging.getLogger(__name__)
+_log.setLevel(logging.ERROR)  # uvicorn warns of every request that is none, which anybody could fill the disk with
 HEAD_S = 10.0  # from the first moment on, however slowly it drips
 BODY_S = 60.0
 READ_S = 30.0  # that whoever asked may leave an answer unread
@@ -29,6 +32,7 @@ class Connection(H11Protocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*args, **kwargs)
+        self.logger = _log
         self._made_at_s = time.monotonic()
         self._owed: object = None  # h11's word for what the other side is to send: a head, a body, or nothing
         self._sending: asyncio.TimerHandle | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse
 
 from appliance.errors import ApplianceError, PhotoError, RefusedError, StorageError, UsageError
+from appliance.sparing import SparingLog
 from appliance.web.desk import BusyError
 from appliance.web.guard import NobodyError, NotAllowedError
 from appliance.web.limits import TooManyError
@@ -17,7 +18,7 @@ from appliance.web.reader import ReaderAwayError
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-_log = logging.getLogger(__name__)
+_log = SparingLog(logging.getLogger(__name__))  # anybody can have us be too busy
 
 _STATUS: tuple[tuple[type[ApplianceError], HTTPStatus], ...] = (  # the first that fits
     (NobodyError, HTTPStatus.UNAUTHORIZED),
@@ -56,5 +57,5 @@ async def told_to_programs(_request: Request, fault: Exception) -> JSONResponse:
     """Answer with what went wrong, in one line."""
     status = status_of(fault) if isinstance(fault, ApplianceError) else HTTPStatus.INTERNAL_SERVER_ERROR
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.error("%s", fault)
+        _log.warning(str(fault))
     return problem(status, str(fault), headers_of(fault))

@@ -10,6 +10,7 @@ import pyotp
 import pytest
 from click.testing import CliRunner
 
+from appliance.access.pin import HASHER
 from appliance.cli import root
 from appliance.contract import EventType, Role
 from appliance.errors import ApplianceError, RefusedError, UsageError
@@ -127,7 +128,7 @@ def test_the_last_admin_stays(web: Web) -> None:
 def test_one_changes_ones_own_password_and_ends_ones_other_sessions(web: Web) -> None:
     """E8: it takes the present password, ends every other session, and keeps this one; others' cannot be ended."""
     with Accounts(web.installation.web_file) as accounts:
-        accounts.add("zoe", Role.OPERATOR, hash_password(PASSWORD, "zoe"))
+        accounts.add("zoe", Role.OPERATOR, HASHER.hash(PASSWORD))
         other = accounts.begin_session("zoe")
     foreign = web.session(Role.AUDITOR)
     with web.client(None) as client:
@@ -233,7 +234,7 @@ def test_the_command_line_refuses_in_one_line(tmp_path: Path, words: tuple[str, 
 def test_an_authenticator_is_turned_on_and_off_on_ones_own_page(web: Web) -> None:
     """E9: it takes the password and a code to turn it on, the password to turn it off; its codes are shown once."""
     with Accounts(web.installation.web_file) as accounts:
-        accounts.add("tim", Role.AUDITOR, hash_password(PASSWORD, "tim"))
+        accounts.add("tim", Role.AUDITOR, HASHER.hash(PASSWORD))
     with web.client(None) as client:
         client.post("/login", data={"name": "tim", "password": PASSWORD})
         found = re.search(r'name="csrf" value="([^"]+)"', client.get("/me").text)

@@ -137,6 +137,14 @@ def test_what_is_no_plain_request_is_refused(web: Web, request_bytes: bytes) -> 
         assert b"content-security-policy: default-src 'none'" in answer.lower()
 
 
+def test_what_anybody_can_send_fills_no_log(web: Web, caplog: pytest.LogCaptureFixture) -> None:
+    """H12: a thousand requests that are none write no line."""
+    caplog.clear()
+    for _ in range(50):
+        said_to(web, b"GET /\r\n\r\n" * 20)
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
+
+
 def test_a_head_of_many_fields_is_a_refusal_or_an_answer(web: Web) -> None:
     """E6: 32 KB of head fields is all that is read."""
     answer = said_to(web, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 20_000 + b"\r\n")
