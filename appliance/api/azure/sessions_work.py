@@ -97,7 +97,7 @@ async def counterpart_of(rooms: Rooms, image: bytes) -> Counterpart:
     digest = hashlib.sha256(image).hexdigest()
 
     def read(room: FaceRoom) -> Counterpart:
-        found = next((one for one in room.pictures.reader.read(pixels)), None)
+        found = next(iter(room.pictures.reader.read(pixels)), None)
         if found is None or found.embedding is None:
             raise bad_image("No face detected in the verify image, or it cannot be read.")
         at = described(found, pixels.shape[1], pixels.shape[0]).rectangle
@@ -138,9 +138,11 @@ async def look_at_the_door(rooms: Rooms, session: Session, voice: str, sent: Sen
     heard = rooms.reader.hear(asked, for_s + 5)
     try:
         async with asyncio.timeout(BEGINS_S):
-            await anext(heard)  # that it looks
+            looks = await anext(heard, None)
     except TimeoutError as fault:
         raise HardwareError("the reader does not answer") from fault
+    if looks is None:
+        raise HardwareError("the reader has hung up; too many ask it at once")
     task = asyncio.create_task(_look(rooms, session, _Begun.of(session, sent, session.counterpart), heard))
     session.on_end.append(task.cancel)
 
