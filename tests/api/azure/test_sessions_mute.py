@@ -47,7 +47,7 @@ def refused(client: httpx.Client) -> None:
 def test_reader_that_says_nothing_or_hangs_up(
     reader: tuple[httpx.Client, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the reader is stopped, or hangs up, a session at the door is refused in seconds, and none is left behind."""
+    """Where the reader is stopped, or hangs up, a session at the door is refused in seconds and is not left behind."""
     client, listening = reader
     monkeypatch.setattr(sessions_work, "BEGINS_S", 0.2)
     refused(client)  # nobody takes the call
