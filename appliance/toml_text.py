@@ -59,9 +59,9 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
 def with_value(text: str, table: tuple[str, ...], key: str, value: Value | None) -> str:
     """Return TOML text in which the key of that table has this value, or with None is gone.
 
-    Raises RefusedError where the text writes it in a way that is not understood here.
+    Raises ConfigError where the text is no TOML, and RefusedError where it writes this in a way that is not understood.
     """
-    lines, wanted = text.split("\n"), tomllib.loads(text)
+    lines, wanted = text.split("\n"), read_table(text, "the file")
     found = list(_statements(lines))
     here = next((one for one in found if one.key == key and one.table == table), None)
     ends = [one.end for one in found if one.table == table]
@@ -80,8 +80,8 @@ def with_value(text: str, table: tuple[str, ...], key: str, value: Value | None)
 
 
 def without(text: str, table: tuple[str, ...]) -> str:
-    """Return TOML text in which that table is gone. Raises RefusedError as `with_value`."""
-    wanted = tomllib.loads(text)
+    """Return TOML text in which that table is gone. Raises as `with_value`."""
+    wanted = read_table(text, "the file")
     _within(wanted, table[:-1]).pop(table[-1], None)
     lines = text.split("\n")
     mine = [one for one in _statements(lines) if one.table == table]

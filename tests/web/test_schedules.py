@@ -166,6 +166,20 @@ def test_hostile_rules_are_one_line(web: Web, rules: Path, text: str) -> None:
     assert rules.read_text(encoding="utf-8") == RULES
 
 
+def test_broken_file_is_told_and_mended(web: Web, rules: Path) -> None:
+    """E13: a file with a fault in it is told in one line, no form bends it further, and its text can be mended."""
+    rules.write_text("time_zone = UTC", encoding="utf-8")
+    with web.client(Role.ADMIN) as client:
+        assert "is not TOML" in client.get("/schedules").text
+        text = client.get("/schedules/text").text
+        form = {"csrf": web.csrf(Role.ADMIN), "version": field(text, "version")}
+        for act in ("drop_holiday", "drop_schedule"):
+            answer = client.post("/schedules/change", data={**form, "act": act, "name": "x"})
+            assert (answer.status_code, "is not TOML" in answer.text) == (422, True)
+        assert client.post("/schedules/save", data={**form, "text": RULES}).status_code == 303
+    assert rules.read_text(encoding="utf-8") == RULES
+
+
 def test_nobody_else_may_change_rules(web: Web, rules: Path) -> None:
     """E12: every other role is refused the forms and the text, whatever it sends."""
     for role in set(Role) - {Role.ADMIN}:
