@@ -51,7 +51,7 @@ def ago(at: datetime | date) -> str:
     return ago(at.astimezone().date())
 
 
-_TEMPLATES.filters |= {"when": when, "ago": ago}
+_TEMPLATES.filters |= {"when": when, "ago": ago, "begun": wording.begun}
 _TEMPLATES.globals |= {"words": wording, "stamp": stamp}
 
 

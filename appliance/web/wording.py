@@ -270,3 +270,8 @@ def voice_in_words(voice: str) -> str:
     """Return who acted, as pages say it: `web:ada` is ada on these pages, anything else as it stands."""
     kind, _, name = voice.partition(":")
     return {"web": f"{name}, on these pages", "key": f"{name}, by API key"}.get(kind, voice) if name else voice
+
+
+def begun(text: str) -> str:
+    """Return a line as the beginning of a sentence: its first letter a capital, every other as it was."""
+    return text[:1].upper() + text[1:]

@@ -211,7 +211,7 @@ def test_invitation_needs_consent(web: Web) -> None:
     """J5: nobody is invited without a consent to a text of ours; who is, is shown a code once, and can be revoked."""
     without = {**CONSENTED, "agreed": ""}
     refused = sent(web, Role.ENROLLER, "/invitations", name="Ada", **without)
-    assert (refused.status_code, "without their consent" in refused.text) == (409, True)
+    assert (refused.status_code, "Without their consent" in refused.text) == (409, True)
     assert "None is open" in seen(web, "/invitations")
     made = sent(web, Role.ENROLLER, "/invitations", name="<b>Ada</b>", **CONSENTED)
     assert shown_code(made.text).startswith("OSTIARY1.")
@@ -238,7 +238,7 @@ def test_erasure_ends_with_a_receipt(web: Web, installation: Installation) -> No
     assert "Lovelace" not in page + seen(web, "/people?q=lovelace").replace('value="lovelace"', "")
     with web.client(Role.ENROLLER) as client:
         assert client.get(f"/people/{ada}").status_code == 404
-        assert client.get(f"/receipts/{'f' * 32}").status_code in {403, 404}
+        assert client.get(f"/receipts/{'f' * 32}").status_code == 404
 
 
 def test_withdrawal_erases_the_face_alone(web: Web, installation: Installation) -> None:

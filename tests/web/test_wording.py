@@ -52,3 +52,4 @@ def test_harm_is_never_shown_in_green() -> None:
     assert wording.tone_of(EventType.UPDATED) == ""
     assert wording.voice_in_words("web:ada") == "ada, on these pages"
     assert wording.voice_in_words("desk") == "desk"
+    assert (wording.begun("wrong PIN"), wording.begun("")) == ("Wrong PIN", "")

@@ -25,7 +25,7 @@ from appliance.web.guard import allowed, who_is
 from appliance.web.pages import page, see_other
 from appliance.web.reader import ReaderAwayError
 from appliance.web.rooms import rooms_of
-from appliance.web.wording import FLAWS, REASONS, voice_in_words
+from appliance.web.wording import FLAWS, REASONS, begun, voice_in_words
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -162,7 +162,7 @@ def _health(status: dict[str, Any], *, mqtt: bool) -> tuple[tuple[str, str, str]
         ("Camera", "Sees" if camera else str(status["camera"]), "good" if camera else "bad"),
         ("Door controller", "Connected" if joined else "Not connected", "good" if joined else "bad"),
         ("Broker", *(broker if mqtt else ("Not used", ""))),
-        ("Face alone", str(status["face_only"]).capitalize(), ""),
+        ("Face alone", begun(str(status["face_only"])), ""),
         ("Faces in use", f"{status['references']:,}", ""),
     )
 

@@ -23,7 +23,7 @@ from appliance.web.pages import page, see_other
 from appliance.web.photos import enrol_photos
 from appliance.web.photos import look as looked_at
 from appliance.web.rooms import rooms_of
-from appliance.web.wording import FLAWS, GRADES, HINTS
+from appliance.web.wording import FLAWS, GRADES, HINTS, begun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,7 +85,7 @@ async def look(request: Request) -> Response:
     try:
         seen = await looked_at(rooms_of(request), photos[0], "1")
     except PhotoError as refusal:
-        return JSONResponse({"tone": "bad", "said": str(refusal).removeprefix("photo 1 ").capitalize()})
+        return JSONResponse({"tone": "bad", "said": begun(str(refusal).removeprefix("photo 1 "))})
     flaws = ", ".join(FLAWS[flaw] for flaw in seen.flaws)
     tone = "good" if seen.grade is Grade.HIGH else "warn"
     return JSONResponse({"tone": tone, "said": f"{GRADES[seen.grade]}{f': {flaws}' if flaws else ''}"})

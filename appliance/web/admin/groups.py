@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Form, Query, Request
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.responses import Response  # noqa: TC002 - FastAPI reads it
 
 from appliance.access.subject import Status
@@ -139,6 +140,8 @@ async def _groups(request: Request, problem: str = "", form: GroupForm | None = 
 
 async def _group(request: Request, name: str, after: int, problem: str = "") -> Response:
     def read(books: Books) -> Members:
+        if name not in {one.name for one in books.gallery.groups()}:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
         found = group_of(books.gallery, name)
         people, total = books.gallery.page(after, PAGE, group=name)
         return Members(found, Rule.read(found.rule) if found.rule else None, people, total)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from appliance.access.ledger import Ledger
@@ -213,7 +214,7 @@ async def receipt(request: Request, person_id: str) -> Response:
 
     graves, entries = await rooms_of(request).books.run(read)
     if not graves:
-        raise NotAllowedError("nobody was erased under this id")
+        raise HTTPException(HTTPStatus.NOT_FOUND)
     return page(request, "receipt.html", person_id=person_id, at=graves[-1], entries=entries)
 
 
