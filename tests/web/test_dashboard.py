@@ -1,4 +1,4 @@
-"""The overview, with a real reader and controller behind it and a real browser before it."""
+"""The overview and the guided enrolment, with a real reader behind them and a real browser before them."""
 
 from __future__ import annotations
 
@@ -105,3 +105,23 @@ def test_ticket_is_answered_once_and_told_to_whom_it_concerns(web: Web, door: Do
         assert client.get(f"/tickets/{ticket_id}/picture").status_code == 409
         assert client.post(f"/tickets/{ticket_id}/open", data=sent).status_code == 404
     assert door.faults == []
+
+
+def test_guidance_at_the_door_is_shown_as_it_goes(
+    web: Web, door: Door, chromium: Browser, installation: Installation
+) -> None:
+    """B14: whoever enrols at the door sees the camera and what the visitor is told; nobody is enrolled from a print."""
+    with context_of(chromium, web, Role.ENROLLER, viewport={"width": 390, "height": 844}) as context:
+        page = context.new_page()
+        page.goto("/enrol")
+        page.get_by_label("Name", exact=True).fill("Ada")
+        page.get_by_label("Given by").fill("Eve")
+        page.get_by_label("They agree to this text").check()
+        door.script.play(Visit(shows="print", for_s=3, pause_s=0.5))
+        page.get_by_role("button", name="Begin at the door").click()
+        expect(page.locator(".mirror figcaption")).to_contain_text("0 views taken", timeout=10_000)
+        expect(page.get_by_role("alert")).to_contain_text("not a living face", timeout=15_000)
+        assert page.get_by_label("Name", exact=True).input_value() == "Ada"
+    with installation.open_gallery() as gallery:
+        assert [one.name for one in gallery.people() if one.consent_by == "Eve"] == []
+    door.script.wait_until_empty()

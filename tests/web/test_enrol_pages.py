@@ -1,4 +1,4 @@
-"""Enrolment on the pages: by photo in HTTP and in a real browser on a telephone, and at a simulated door."""
+"""Enrolment by photo, in HTTP and in a real browser on a telephone."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from playwright.sync_api import expect
 
 from appliance.contract import EventType, Role
 from appliance.drivers.photo import read_photo
-from appliance.drivers.scene import FACES, Visit
+from appliance.drivers.scene import FACES
 from appliance.people.consents import ConsentTexts
 from tests.web.conftest import context_of
 from tests.web.running import PASSWORD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx
     from playwright.sync_api import Browser
 
     from appliance.commands.options import Installation
-    from tests.web.running import Door, Web
+    from tests.web.running import Web
 
 CONSENTED = {"name": "Ada", "given_by": "Ada", "language": "en", "version": "1", "agreed": "yes"}
 ADA = (FACES / "official.png").read_bytes()
@@ -152,30 +150,3 @@ def test_from_sign_in_to_receipt_on_a_telephone(web: Web, chromium: Browser, ins
     with installation.open_gallery() as gallery:
         assert gallery.size() == 0
     assert complaints == []
-
-
-@pytest.fixture
-def nobody_before(door: Door) -> Iterator[Door]:
-    """Give the door with nobody before it, before and after."""
-    door.script.wait_until_empty()
-    yield door
-    door.script.wait_until_empty()
-
-
-def test_guidance_at_the_door_is_shown_as_it_goes(
-    web: Web, nobody_before: Door, chromium: Browser, installation: Installation
-) -> None:
-    """B14: whoever enrols at the door sees the camera and what the visitor is told; nobody is enrolled from a print."""
-    with context_of(chromium, web, Role.ENROLLER, viewport=PHONE) as context:
-        page = context.new_page()
-        page.goto("/enrol")
-        page.get_by_label("Name", exact=True).fill("Ada")
-        page.get_by_label("Given by").fill("Ada")
-        page.get_by_label("They agree to this text").check()
-        nobody_before.script.play(Visit(shows="print", for_s=3, pause_s=0.5))
-        page.get_by_role("button", name="Begin at the door").click()
-        expect(page.locator(".mirror figcaption")).to_contain_text("0 views taken", timeout=10_000)
-        expect(page.get_by_role("alert")).to_contain_text("not a living face", timeout=15_000)
-        assert page.get_by_label("Name", exact=True).input_value() == "Ada"
-    with installation.open_gallery() as gallery:
-        assert gallery.size() == 0
