@@ -36,12 +36,11 @@ from appliance.drivers.photo import encode_jpeg
 from appliance.drivers.photo_child import decode_apart
 from appliance.drivers.qr import read_codes
 from appliance.enrolment.photo_desk import PhotoDesk
-from appliance.enrolment.requests import Do, Look
 from appliance.errors import ApplianceError, DoorError, StorageError
 from appliance.feed import feed_acts
+from appliance.front_desk import FrontDesk
 from appliance.home_assistant.desk import HomeDesk
 from appliance.journal import Journal
-from appliance.look import LookDesk
 from appliance.operating import DoorVerbs
 from appliance.pairing_desk import Pair
 from appliance.people.calibration import door_point, own_tail
@@ -63,9 +62,8 @@ from appliance.switchboard import Switchboard
 from appliance.upgrade.door import lazy_upgrade
 from appliance.usecases import UseCases, door_acts, record_acts, ticket_acts
 from appliance.vitals import Vitals
-from appliance.watch import WatchDesk
 from appliance.web.accounts import Accounts
-from appliance.web.asked import carry_out, ticket_answers
+from appliance.web.asked import carry_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +71,6 @@ if TYPE_CHECKING:
     from appliance.access.verdict import Judged
     from appliance.commands.options import Installation
     from appliance.drivers.camera import Camera
-    from appliance.local_socket import Caller
     from appliance.pipeline import Step
     from appliance.records import AuditEvent, Candidate, Frame, GallerySnapshot, OperatingPoint
     from appliance.upgrade.lazy import LazyUpgrade
@@ -115,10 +112,8 @@ class Service:
         self._pins: queue.Queue[str] = queue.Queue(4)
         self.clearance = clearance(installation)
         self._presentations = Presentations(self.settings.recognition.reading_s)
-        self._mirror = Mirror()
-        self._capture = Capture(
-            lambda: open_camera(self.settings.camera), self.settings.camera.stall_s, self._mirror.offer
-        )
+        mirror = Mirror()
+        self._capture = Capture(lambda: open_camera(self.settings.camera), self.settings.camera.stall_s, mirror.offer)
         self.link = ControllerLink(installation.controller_socket)
         device = self.settings.device
         with contextlib.ExitStack() as opening:
@@ -165,19 +160,20 @@ class Service:
             local_time=self._access.control.local_time,
             attends=lambda voice: self._switchboard.attends(voice) or self._accounts.attends(voice),
         )
-        self._screen = WatchDesk(
+        self._front = FrontDesk(
             self.settings,
-            self.reception,
-            self.doorway,
+            self.gallery,
             self.journal,
-            self._mirror,
+            self.doorway,
+            self.reception,
+            mirror=mirror,
+            rules=rules,
+            do=lambda caller, asked: carry_out(self._use_cases, caller, asked),
             fault=lambda: self._camera_fault,
             enrolling=lambda: self._people.at_the_door.busy,
-            name_of=self._name_of,
             clock=self._now,
         )
-        self._closing.callback(self._mirror.close)
-        self._look = LookDesk(rules, lambda step: encode_jpeg(kept_of(step)))
+        self._closing.callback(self._front.close)
         self._people = PeopleDesk(
             installation,
             self.gallery,
@@ -187,13 +183,7 @@ class Service:
             rules=rules,
             photos=PhotoDesk(partial(open_face_reader, self.settings, installation.models_folder), decode_apart),
             invitations=self._access.invitations,
-            others={
-                Pair: self._switchboard.pairing(self.journal).begin,
-                Do: self._do,
-                Look: self._look.begin,
-                **ticket_answers(self.reception, device.id),
-                **self._screen.others,
-            },
+            others={Pair: self._switchboard.pairing(self.journal).begin, **self._front.others},
             codes=_codes,
             portrait=lambda step: encode_jpeg(kept_of(step)),
             point=self._point,
@@ -258,13 +248,12 @@ class Service:
             frame = self._capture.take(TURN_S)
             self._tend()
             if frame is None:
-                self._screen.tend()
+                self._front.show(None)
                 return False
             self._frame_s = frame.captured_at_s
             step = self._pipeline.step(frame, self._snapshot, self._point(), self._serve)
             self._see(step, frame)
-            self._screen.see(step)
-            self._screen.tend()
+            self._front.show(step)
             if self._upgrade is not None:
                 self._upgrade.see(step, self._snapshot, self._point())
             self._nobody = step.presentation is None
@@ -286,11 +275,8 @@ class Service:
     def _serve(self) -> None:
         self._switchboard.serve(self._use_cases)
 
-    def _do(self, caller: Caller, asked: Do) -> None:
-        carry_out(self._use_cases, caller, asked)
-
     def _see(self, step: Step, frame: Frame) -> None:
-        self._look.see(step)
+        self._front.look(step)
         if self._people.see(step, frame.captured_at_s):
             self._unfinished = None
             return
@@ -307,7 +293,6 @@ class Service:
         self._serve()
         self._home.tend()
         self._people.tend()
-        self._look.tend()
         self.reception.tick()
         if self._nobody:  # who would have to wait for it
             self._purge.tend(time.monotonic())
@@ -350,10 +335,6 @@ class Service:
         point = door_point(self._stages.measured, self._own, own, self._snapshot.size)
         return "" if best.similarity >= point.threshold else "the threshold set for this person was not reached"
 
-    def _name_of(self, person_id: str) -> str:
-        person = self.gallery.person(person_id)
-        return "" if person is None else person.name
-
     def _present_gallery(self) -> GallerySnapshot:
         embedder = self._stages.embedder
         return self.gallery.current(embedder.model_id, embedder.dimension)
@@ -364,7 +345,7 @@ class Service:
             self._snapshot, self._own = snapshot, own_tail(self.gallery, snapshot.model_id)
 
     def _hear(self, event: AuditEvent) -> None:
-        self._screen.hear(event)
+        self._front.hear(event)
         if self._upgrade is not None:
             self._upgrade.hear(event)
 
