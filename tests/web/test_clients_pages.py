@@ -42,7 +42,7 @@ def sent(web: Web, role: Role, verb: str, /, **fields: str) -> tuple[int, str]:
     """Send one form of the page; return the status and the text."""
     with web.client(role) as client:
         answer = client.post(f"/clients/{verb}", data={"csrf": web.csrf(role), **fields})
-    return answer.status_code, html.unescape(answer.text)
+    return answer.status_code, html.unescape(answer.text).lower()
 
 
 def told(installation: Installation) -> list[tuple[str, str]]:

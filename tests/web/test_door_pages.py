@@ -21,7 +21,7 @@ def sent(web: Web, role: Role, verb: str, **fields: str) -> tuple[int, str]:
     """Send one form of the door page; return the status, and where it leads to or what it says."""
     with web.client(role) as client:
         answer = client.post(f"/door/{verb}", data={"csrf": web.csrf(role), **fields})
-    return answer.status_code, answer.headers.get("location", answer.text)
+    return answer.status_code, answer.headers.get("location", answer.text.lower())
 
 
 def ended(web: Web, ruling: str) -> None:
