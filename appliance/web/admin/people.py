@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 router = APIRouter()
 
 PAGE = 50
-FOUND = 200  # of a search; whoever finds more types more letters
+FOUND = 100  # of a search; whoever finds more types more letters
 LONGEST = 200  # letters of what is sought
 DONE = {
     "saved": "Saved.",
