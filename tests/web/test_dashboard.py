@@ -51,6 +51,17 @@ def test_what_happened_is_told_in_words(web: Web, installation: Installation) ->
     assert not [role for role, text in told.items() if "duress" in text.lower()]
 
 
+def test_what_is_old_is_said_to_be(web: Web, chromium: Browser) -> None:
+    """A page that hears nothing more from the appliance says so, until it does again."""
+    with context_of(chromium, web, Role.OPERATOR) as context:
+        page = context.new_page()
+        page.route("**/overview/changes", lambda route: route.abort())
+        page.goto("/")
+        expect(page.get_by_text("What is shown may be old")).to_be_visible()
+        page.unroute("**/overview/changes")
+        expect(page.get_by_text("What is shown may be old")).to_be_hidden(timeout=10_000)
+
+
 def test_receptionist_lets_a_visitor_in_by_telephone(
     web: Web, door: Door, chromium: Browser, installation: Installation
 ) -> None:
@@ -85,7 +96,7 @@ def test_receptionist_lets_a_visitor_in_by_telephone(
 
 def test_ticket_is_answered_once_and_told_to_whom_it_concerns(web: Web, door: Door) -> None:
     """E12, D15: an answer to a ticket that is not open is refused in words; who may not answer is not asked."""
-    door.script.play(Visit(face="official", for_s=6.0, pause_s=0.1))
+    door.script.play(Visit(face="official", for_s=4.5, pause_s=0.1))
     with web.client(Role.OPERATOR) as client:
         wait_for(lambda: 'class="card ticket"' in client.get("/").text, 15)
         text = client.get("/").text

@@ -43,7 +43,22 @@ setInterval(() => {
 
 started();
 let mark = document.getElementById("state").dataset.mark;
-new EventSource("/overview/changes").addEventListener("mark", (event) => {
+const lost = document.getElementById("lost");
+const changes = new EventSource("/overview/changes");
+changes.addEventListener("mark", (event) => {
   if (mark !== event.data) refresh().catch(() => {});
   mark = event.data;
 });
+changes.addEventListener("open", () => {
+  lost.hidden = true;
+});
+changes.addEventListener("error", () => {
+  lost.hidden = false;
+  // The browser tries again by itself, but not once it was refused: then the session is over, or the web is.
+  if (changes.readyState === EventSource.CLOSED) setInterval(() => reload().catch(() => {}), 5000);
+});
+
+async function reload() {
+  const answer = await fetch("/");
+  if (answer.ok) location.reload();
+}
