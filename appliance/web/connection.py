@@ -93,6 +93,8 @@ class Connection(H11Protocol):
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # whoever works on what came before has nobody to answer any more
         self.transport.close()
 
     def _take_the_place_of_one_of(self, others: list[Connection]) -> None:

@@ -150,11 +150,22 @@ def test_what_is_no_plain_request_is_refused(web: Web, request_bytes: bytes) -> 
         assert b"content-security-policy: default-src 'none'" in answer.lower()
 
 
+def test_a_body_with_two_ends_is_refused(web: Web) -> None:
+    """E6: where a length and chunks both say where the body ends, neither is believed, however right the form is."""
+    form = b"name=admin&password=wrong+again"
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(form), form)
+    head = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    both = head + b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n" % len(body)
+    assert b"both Content-Length and Transfer-Encoding" in said_to(web, both + body)
+
+
 def test_what_anybody_can_send_fills_no_log(web: Web, caplog: pytest.LogCaptureFixture) -> None:
-    """H12: a thousand requests that are none write no line."""
+    """H12: requests that are none, from the first byte or amid a body, write no line."""
     caplog.clear()
-    for _ in range(50):
+    broken = b"POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n"
+    for _ in range(25):
         said_to(web, b"GET /\r\n\r\n" * 20)
+        said_to(web, broken)
     assert [record for record in caplog.records if record.levelname != "INFO"] == []
 
 
