@@ -22,11 +22,11 @@ from appliance.web.accounts import KIOSK_S, Kind
 from appliance.web.guard import NotAllowedError, allowed, at_the_door, cookie_name, open_to_all
 from appliance.web.kiosk_streams import BOUNDARY, Seats, pictures, states
 from appliance.web.pages import page, see_other
-from appliance.web.rooms import rooms_of
+from appliance.web.rooms import rooms_of, stopping_of
 from appliance.web.words import LANGUAGES, counted, words
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from appliance.config import Settings
     from appliance.web.accounts import Accounts
@@ -111,7 +111,7 @@ async def all_words(request: Request) -> JSONResponse:
 @at_the_door
 async def events(request: Request) -> StreamingResponse:
     """Push the door's state, as server-sent events."""
-    told = states(rooms_of(request).reader, _seats(request, "states"), _stopping(request))
+    told = states(rooms_of(request).reader, _seats(request, "states"), stopping_of(request))
     return StreamingResponse(await _begun(told), media_type="text/event-stream")
 
 
@@ -183,7 +183,7 @@ def _said(request: Request, what: str) -> Response:
 
 
 async def _film(request: Request, reader: Reader) -> Response:
-    seen = await _begun(pictures(reader, _seats(request, "pictures"), _stopping(request)))
+    seen = await _begun(pictures(reader, _seats(request, "pictures"), stopping_of(request)))
     return StreamingResponse(seen, media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
 
 
@@ -199,11 +199,6 @@ async def _begun(stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
                     yield part
 
     return whole()
-
-
-def _stopping(request: Request) -> Callable[[], bool]:
-    """Return what tells whether the server is about to stop, so that a stream should end."""
-    return cast("Callable[[], bool]", getattr(request.app.state, "stopping", lambda: False))
 
 
 def _seats(request: Request, kind: str) -> Seats:

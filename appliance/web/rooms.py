@@ -21,7 +21,7 @@ from appliance.web.reader import Reader
 from appliance.web.sign_in import SignIn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import numpy as np
     from numpy.typing import NDArray
@@ -91,3 +91,8 @@ async def opened(installation: Installation) -> AsyncIterator[Rooms]:
 def rooms_of(request: HTTPConnection) -> Rooms:
     """Return the rooms of the application that this request came to, or of the one it is mounted in."""
     return cast("Rooms", cast("dict[str, Any]", request.scope["state"])["rooms"])
+
+
+def stopping_of(request: HTTPConnection) -> Callable[[], bool]:
+    """Return what tells whether the server is about to stop: a stream that goes on would hold it up."""
+    return cast("Callable[[], bool]", getattr(request.app.state, "stopping", lambda: False))

@@ -24,7 +24,7 @@ from appliance.web.admin.entries import Shown, shown
 from appliance.web.guard import allowed, who_is
 from appliance.web.pages import page, see_other
 from appliance.web.reader import ReaderAwayError
-from appliance.web.rooms import rooms_of
+from appliance.web.rooms import rooms_of, stopping_of
 from appliance.web.wording import FLAWS, REASONS, begun, voice_in_words
 
 if TYPE_CHECKING:
@@ -130,8 +130,11 @@ async def answer(request: Request, ticket_id: str, verb: str, text: Annotated[st
 
 
 async def _changes(request: Request) -> AsyncIterator[str]:
-    began, mark = time.monotonic(), ""
-    while time.monotonic() < began + STREAM_S:
+    began, mark, who = time.monotonic(), "", who_is(request)
+    stopping, rooms = stopping_of(request), rooms_of(request)
+    while time.monotonic() < began + STREAM_S and not stopping():
+        if not await rooms.accounts.run(lambda accounts: accounts.holds(who)):
+            return  # whoever has signed out, or was put out, hears no more
         now = (await _now(request)).mark
         yield f"event: mark\ndata: {now}\n\n" if now != mark else ": unchanged\n\n"
         mark = now
