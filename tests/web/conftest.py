@@ -42,9 +42,9 @@ def door(installation: Installation) -> Iterator[Door]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Give a real browser that lives as long as the run."""
+    """Give a real browser. It ends with the module: while its loop runs, no other can in this thread."""
     program = shutil.which("chromium")
     if program is None:
         pytest.fail("these tests need a real browser: apt install chromium", pytrace=False)
