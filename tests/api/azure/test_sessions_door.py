@@ -105,6 +105,7 @@ def test_door_tells_who_is_alive_and_whose_face_it_is(running: tuple[Web, Door],
     assert result.digest == ""
     assert b"".join(client.get_session_image(result.session_image_id)).startswith(b"\xff\xd8\xff")
 
+    door.script.wait_until_empty()  # or the next session would look at the same visitor
     session = with_picture(client)
     door.script.play(Visit(shows="print", for_s=2.5, pause_s=1))
     body = result_of(client, session.session_id).response.body
