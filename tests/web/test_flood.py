@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +18,7 @@ import pytest
 from appliance.contract import EventType, Reason, Role
 from appliance.web.connection import OF_ONE_ADDRESS
 from appliance.web.limits import FORGOTTEN_S, KEPT, Buckets, TooManyError, Waits, network_of
-from tests.web.running import PASSWORD, Web, installed, web_of
+from tests.web.running import PASSWORD, Web, free_port, installed, web_of
 
 if TYPE_CHECKING:
     import socket
@@ -190,3 +193,15 @@ def test_a_flood_of_sign_ins_is_no_load(guessed: Web) -> None:
         statuses = [one.result() for one in tries]
     assert set(statuses) == {401, 429}
     assert statuses.count(401) <= 3 * 6
+
+
+def test_pages_give_way_to_the_door(tmp_path: Path) -> None:
+    """E6: whoever floods the pages, the door's frames come first: the process that serves them is a nice one."""
+    settings = tmp_path / "appliance.toml"
+    settings.write_text(f"[web]\nport = {free_port()}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "appliance", "web", "--config", str(settings), "--state", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as serving:
+        assert serving.stdout is not None
+        assert serving.stdout.readline().startswith(b"web: http://127.0.0.1:")
+        assert os.getpriority(os.PRIO_PROCESS, serving.pid) >= 10
+        serving.terminate()
