@@ -56,7 +56,8 @@ def pages(config: Path, state: Path, host: str, port: int) -> Iterator[None]:
             if child.poll() is not None or time.monotonic() > end_s:
                 raise HardwareError(f"the pages did not come up on port {port}; another program may have it")
             time.sleep(0.1)
-        click.echo(f"kiosk: .venv/bin/ostiary kiosk url --config {config} --state {state} gives an address that works once")
+        places = f"--config {config} --state {state}"
+        click.echo(f"kiosk: .venv/bin/ostiary kiosk url {places} gives an address that works once")
         yield
     finally:
         child.terminate()
