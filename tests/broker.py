@@ -32,7 +32,7 @@ class Bystander:
         """Return the next message heard; queue.Empty after the timeout."""
         return self.heard.get(timeout=timeout_s)
 
-    def until(self, topic: str, payload: bytes, timeout_s: float = 8.0) -> Incoming:
+    def until(self, topic: str, payload: bytes, timeout_s: float = 30.0) -> Incoming:
         """Return the first message with this payload under this topic, passing over others."""
         end_s = time.monotonic() + timeout_s
         while True:
@@ -53,7 +53,7 @@ def bystander(settings: MqttSettings, name: str, *topics: str) -> Iterator[Bysta
         other.connection.close()
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 8.0) -> None:
+def wait_for(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
     """Return once the condition holds; fails the test when it never does."""
     end_s = time.monotonic() + timeout_s
     while not condition():

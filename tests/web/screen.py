@@ -51,7 +51,7 @@ class ScriptedReader:
         """Listen while the block runs."""
         self._thread.start()
         try:
-            wait_for(self._path.exists, 5)
+            wait_for(self._path.exists)
             yield self
         finally:
             self._stopping.set()
@@ -112,13 +112,13 @@ def state_of(page: Page) -> str:
     return str(page.evaluate("document.body.dataset.state"))
 
 
-def await_state(page: Page, state: State | str, within_s: float = 20.0) -> None:
+def await_state(page: Page, state: State | str, within_s: float = 30.0) -> None:
     """Wait until the screen shows this state. The page allows no script of a test's own, so it is asked again."""
     seen: list[str] = []
     _until(page, lambda: _noted(seen, state_of(page)) == state, within_s, seen)
 
 
-def await_text(page: Page, text: str, within_s: float = 10.0) -> None:
+def await_text(page: Page, text: str, within_s: float = 30.0) -> None:
     """Wait until the screen says this somewhere that can be seen."""
     _until(page, lambda: text in page.locator("body").inner_text(), within_s, [text])
 

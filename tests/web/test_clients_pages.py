@@ -119,7 +119,7 @@ def test_pairing_is_watched_in_a_browser(web: Web, door: Door, installation: Ins
     """D1, J8: a code on the page lets one client in, a wrong one is told at once, and leaving the page ends it."""
     mqtt = installation.settings.mqtt
     assert door.service is not None
-    wait_for(lambda: door.service is not None and (vitals := door.service.vitals().broker) and vitals.connected, 10)
+    wait_for(lambda: door.service is not None and (vitals := door.service.vitals().broker) and vitals.connected)
     with context_of(chromium, web, Role.ADMIN) as context:
         page = context.new_page()
         page.goto("/clients")

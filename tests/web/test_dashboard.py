@@ -77,7 +77,7 @@ def test_receptionist_lets_a_visitor_in_by_telephone(
         ticket = page.locator(".ticket")
         expect(ticket.get_by_text("Nobody enrolled")).to_be_visible(timeout=15_000)
         width = "(one) => one.complete && one.naturalWidth"
-        wait_for(lambda: page.get_by_alt_text("The visitor at the door").evaluate(width) > 100, 5)
+        wait_for(lambda: page.get_by_alt_text("The visitor at the door").evaluate(width) > 100)
         assert page.title().startswith("(1) ")
         ticket.get_by_text("Say something to them").click()
         ticket.get_by_label("Shown on the screen at the door").fill("One moment please")
@@ -98,7 +98,7 @@ def test_ticket_is_answered_once_and_told_to_whom_it_concerns(web: Web, door: Do
     """E12, D15: an answer to a ticket that is not open is refused in words; who may not answer is not asked."""
     door.script.play(Visit(face="official", for_s=4.5, pause_s=0.1))
     with web.client(Role.OPERATOR) as client:
-        wait_for(lambda: 'class="card ticket"' in client.get("/").text, 15)
+        wait_for(lambda: 'class="card ticket"' in client.get("/").text)
         text = client.get("/").text
         ticket_id = text.split('id="ticket-')[1][:32]
         with web.client(Role.ENROLLER) as other:

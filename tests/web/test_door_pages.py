@@ -26,7 +26,7 @@ def sent(web: Web, role: Role, verb: str, **fields: str) -> tuple[int, str]:
 
 def ended(web: Web, ruling: str) -> None:
     """End what rules the door, once the lock has rested after having been locked."""
-    wait_for(lambda: sent(web, Role.OPERATOR, "release", of=ruling) == (303, "/door"), 5)
+    wait_for(lambda: sent(web, Role.OPERATOR, "release", of=ruling) == (303, "/door"))
 
 
 def test_page_without_reader_says_so(web: Web) -> None:
@@ -102,4 +102,4 @@ def test_page_follows_the_door(web: Web, door: Door, chromium: Browser) -> None:
         page.get_by_text("Anybody can open it now").wait_for(timeout=10_000)
         page.get_by_role("button", name="End the hold").click()
         page.get_by_text("Closed and locked").wait_for(timeout=10_000)
-    wait_for(lambda: door.faults == [], 1)
+    wait_for(lambda: door.faults == [])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from appliance.access.pin import hash_pin
 from appliance.contract import EventType, Reason
@@ -156,7 +157,7 @@ def test_a_print_is_refused(screen: Page, door: Door) -> None:
     """B3: whoever shows a picture is told that the door stays closed, and not why."""
     with visiting(screen, door, "print", "astronaut"):
         await_state(screen, State.REFUSED)
-        assert screen.locator("h1").inner_text() == words("en")["state.refused.title"]
+        expect(screen.locator("h1")).to_have_text(words("en")["state.refused.title"])
         assert EventType.SPOOF_SUSPECTED in kinds(door)
 
 
@@ -225,6 +226,6 @@ def test_lockdown_fills_the_screen(installation: Installation, screen: Page) -> 
     do("lockdown")
     await_state(screen, State.LOCKDOWN)
     await_text(screen, words("en")["state.lockdown.title"])
-    assert screen.locator("#mirror").is_hidden()
+    expect(screen.locator("#mirror")).to_be_hidden()
     do("release", of="lockdown")
-    wait_for(lambda: state_of(screen) != State.LOCKDOWN, 5)
+    wait_for(lambda: state_of(screen) != State.LOCKDOWN)

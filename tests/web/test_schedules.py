@@ -204,7 +204,7 @@ def test_reader_takes_the_change_in(web: Web, rules: Path, door: Door, chromium:
         page.get_by_role("cell", name="Mon-Fri 05:15-17:00").wait_for()
         page.get_by_role("button", name="Keep this change").click()
         page.wait_for_url("**/schedules")
-        wait_for(lambda: any("read anew" in event.event.detail for event in door.events), 5)
+        wait_for(lambda: any("read anew" in event.event.detail for event in door.events))
         page.reload()
         page.get_by_text("took in the last one").wait_for()
         assert page.locator("#schedule-reception .bar").count() > 0

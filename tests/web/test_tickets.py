@@ -28,7 +28,7 @@ def asked(web: Web, **request: str) -> dict[str, Any]:
 def test_open_tickets_are_told_with_their_picture(web: Web, door: Door) -> None:
     """J4: a ticket and its picture are told to who may answer it, the picture to nobody else, both until it ends."""
     door.script.play(Visit(for_s=20, pause_s=0.1))
-    wait_for(lambda: bool(asked(web, verb="ticket.list", role=Role.OPERATOR)["tickets"]), 15)
+    wait_for(lambda: bool(asked(web, verb="ticket.list", role=Role.OPERATOR)["tickets"]))
     (ticket,) = asked(web, verb="ticket.list", role=Role.ENROLLER)["tickets"]
     assert (ticket["reason"], ticket["candidates"]) == ("unknown_face", [])
     picture = {"verb": "ticket.image", "ticket_id": ticket["ticket_id"]}

@@ -63,7 +63,7 @@ def when_free(client: Told) -> Told:
             return False
         return True
 
-    wait_for(made, 10)
+    wait_for(made)
     return found[0]
 
 
@@ -73,7 +73,7 @@ def result_of(client: Told, session_id: str) -> Told:
     def read() -> Told:
         return client.get_liveness_with_verify_session_result(session_id)
 
-    wait_for(lambda: read().status == "ResultAvailable", 20)
+    wait_for(lambda: read().status == "ResultAvailable")
     return read().result
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def operator(api: Api, door: Door) -> httpx.Client:
     """Return the client of an operator, at a door whose state is known."""
     client = api.client(Role.OPERATOR)
-    wait_for(lambda: client.get("/door").is_success, 10)
+    wait_for(lambda: client.get("/door").is_success)
     assert door.faults == []
     return client
 
@@ -40,7 +40,7 @@ def insisted(client: httpx.Client, verb: str, **args: Any) -> dict[str, Any]:  #
         answers.append(client.post(f"/door/{verb}", json=args))
         return "try again in a moment" not in answers[-1].text
 
-    wait_for(carried_out, 10)
+    wait_for(carried_out)
     state: dict[str, Any] = answers[-1].json()
     return state
 
@@ -97,7 +97,7 @@ def test_door_does_what_an_operator_says(operator: httpx.Client, door: Door) -> 
 def test_visitor_is_answered(operator: httpx.Client, api: Api, door: Door) -> None:
     """J4: the picture of a visitor is for operators, under an id that nobody can guess, and gone with the ticket."""
     door.script.play(Visit(for_s=20, pause_s=0.1))
-    wait_for(lambda: bool(operator.get("/tickets").json()["tickets"]), 15)
+    wait_for(lambda: bool(operator.get("/tickets").json()["tickets"]))
     (ticket,) = operator.get("/tickets").json()["tickets"]
     place = f"/tickets/{ticket['ticket_id']}"
     assert len(ticket["ticket_id"]) == 32
@@ -120,7 +120,7 @@ def test_visitor_is_answered(operator: httpx.Client, api: Api, door: Door) -> No
     late = operator.post(f"{place}/deny")
     assert (late.status_code, late.json()["detail"]) == (409, "already_answered")
     assert operator.post(f"/tickets/{'0' * 32}/approve").status_code == 404
-    wait_for(lambda: (EventType.APPROVAL_GRANTED, "key:operator-key") in done(door), 5)
+    wait_for(lambda: (EventType.APPROVAL_GRANTED, "key:operator-key") in done(door))
 
 
 def test_events_are_told_as_they_happen(operator: httpx.Client, api: Api) -> None:
@@ -167,7 +167,7 @@ def test_streams_are_few(operator: httpx.Client) -> None:
         return taken == 8
 
     for _ in range(2):  # those of before may not be noticed to have gone yet
-        wait_for(all_places, 10)
+        wait_for(all_places)
     assert max(counts) == 8
 
 
@@ -177,7 +177,7 @@ def test_events_are_found(api: Api, operator: httpx.Client) -> None:
     insisted(operator, "release", of="lockdown")
     auditor = api.client(Role.AUDITOR)
     asked: dict[str, Any] = {"type": ["lockdown", "remote_unlock"], "limit": 2}
-    wait_for(lambda: auditor.get("/events", params=asked).json()["events"][0]["event_type"] == "lockdown", 5)
+    wait_for(lambda: auditor.get("/events", params=asked).json()["events"][0]["event_type"] == "lockdown")
     found = auditor.get("/events", params=asked).json()["events"]
     assert found == sorted(found, key=lambda one: -one["seq"])
     lockdowns = [one["seq"] for one in auditor.get("/events", params={"type": "lockdown"}).json()["events"]]
