@@ -76,8 +76,9 @@ def installation() -> Iterator[Installation]:
             liveness={"commissioned": "required"},
             kiosk={"greet": True},
             attendant={"ticket_s": 1.0},
-            door={"unlock_s": 1.0, "extended_s": 3.0},
+            door={"unlock_s": 1.0, "extended_s": 6.0},
             recognition={"cool_down_s": 5.0},
+            access={"factor_s": 60.0},
         )
 
 
