@@ -274,6 +274,15 @@ def power(cuts: int, *, kills: int, events: int, idle: bool) -> None:
 
 
 @root.command()
+@click.option("--times", type=click.IntRange(1), default=1_000, show_default=True, help="SIGKILLs.")
+def kills(times: int) -> int:
+    """Kill the running reader at random moments: exit 1 where anything was lost, or opened without being written."""
+    from . import kills as bench  # noqa: PLC0415
+
+    return bench.run(times)
+
+
+@root.command()
 @click.option("--visits", type=click.IntRange(2, 10_000), default=200, show_default=True, help="Strangers who come.")
 @click.option("--picture/--no-picture", default=True, help="Whether the alert shows the stranger.")
 def alert(visits: int, *, picture: bool) -> None:
