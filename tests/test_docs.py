@@ -12,8 +12,10 @@ from appliance.contract import EventType, Hint, Reason, Topic
 from scripts.reference_page import PAGE, page
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "models" / "CARDS.md"])
-SCRIPTS = ("setup", "demo", "test", "check", "bench", "build_models", "lock", "reference", "gpio_vm")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "models" / "CARDS.md"])
+# In the site's navigation these have other names than their files: scripts/site_links.py.
+OUTSIDE = {"index.md", "changes.md", "reporting.md", "hardware.md", "cards.md"}
+SCRIPTS = ("setup", "demo", "test", "check", "bench", "build_models", "lock", "reference", "gpio_vm", "docs")
 # Each fault that this version claims to survive has a test whose docstring names it.
 CLAIMED = re.compile(r"\| ([A-J]\d+) \|")
 
@@ -35,6 +37,20 @@ def test_links_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
     missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
     assert missing == []
+
+
+def test_site_leads_to_every_page() -> None:
+    """The navigation of mkdocs.yml names each page of docs/ once, and no page that is not there."""
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert sorted(re.findall(r": (\S+\.md)$", nav, re.MULTILINE)) == sorted(pages | OUTSIDE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_lists_and_tables_stand_apart(document: Path) -> None:
+    """A list or a table has an empty line before it: without one mkdocs takes it for more of the paragraph."""
+    text = re.sub(r"^ *```.*?^ *```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^(?![ |#*-]|\d+\. )\S.*\n(?:[*-] |1\. |\|).*", text, re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
