@@ -157,10 +157,10 @@ def test_a_broker_with_one_place_for_each_user_is_not_left_for_ever(tmp_path: Pa
         closing(BrokerWatch(settings, link, apart_s=0.0)) as watch,
     ):
         watch.start()
-        wait_for(lambda: watch.trust is Trust.GOOD)
+        wait_for(lambda: watch.trust is Trust.GOOD and link.connected)
         before = link.connects
         time.sleep(0.45)  # two looks at what is due
-        assert link.connects == before <= 2
+        assert link.connects == before <= 4  # on a busy machine the link may try while our check is still there
         assert watch.trust is Trust.GOOD
 
 
