@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from appliance.config import Section, Settings
+from appliance.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic.fields import FieldInfo
+
+    from appliance.toml_text import Value
 
 _BOUNDS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}", "pattern": "matching `{}`"}
 _KINDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
@@ -28,6 +32,11 @@ class Key:
     default: Any
 
     @property
+    def path(self) -> str:
+        """Its whole name, such as `door.unlock_s`."""
+        return f"{self.section}.{self.name}"
+
+    @property
     def allowed(self) -> str:
         """What it may be, in words."""
         if self.choices:
@@ -42,6 +51,23 @@ def keys() -> Iterator[Key]:
         if isinstance(model, type) and issubclass(model, Section):
             for name, info in model.model_fields.items():
                 yield _key(section, name, info)
+
+
+def value_of(key: Key, text: str) -> Value:
+    """Return what somebody wrote, of the key's own type; whether it is in range is not looked at.
+
+    Raises UsageError, one line.
+    """
+    try:
+        if key.kind is bool:
+            return {"true": True, "false": False}[text]
+        if key.kind is int:
+            return int(text)
+        if key.kind is float:
+            return _finite(text)
+    except (ValueError, KeyError) as fault:
+        raise UsageError(f"{key.path} is {text[:60]!r}; allowed: {key.allowed}") from fault
+    return text
 
 
 def title(section: str) -> str:
@@ -61,3 +87,9 @@ def _key(section: str, name: str, info: FieldInfo) -> Key:
     )
     kind = info.annotation if isinstance(info.annotation, type) else str
     return Key(section, name, kind, choices, bounds, info.default)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number

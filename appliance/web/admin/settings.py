@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +12,7 @@ from starlette.responses import Response  # noqa: TC002 - FastAPI reads it
 
 from appliance.contract import Role
 from appliance.errors import ConfigError, UsageError
-from appliance.settings_keys import Key, keys, title
+from appliance.settings_keys import Key, keys, title, value_of
 from appliance.toml_text import comments, with_value
 from appliance.web.admin.file_pages import as_written, demand_same, in_words, preview, save
 from appliance.web.guard import allowed, who_is
@@ -143,8 +142,8 @@ def _shown(key: Key, written: Mapping[str, Any], held: Mapping[str, Any]) -> dic
     value, now = written[key.section][key.name], held.get(key.section, {}).get(key.name)
     return {
         "name": key.name,
-        "fixed": f"{key.section}.{key.name}" in ON_THE_DEVICE,
-        "what": _purposes().get(f"{key.section}.{key.name}", ""),
+        "fixed": key.path in ON_THE_DEVICE,
+        "what": _purposes().get(key.path, ""),
         "allowed": key.allowed.replace("`", ""),
         "choices": ("true", "false") if key.kind is bool else key.choices,
         "number": key.kind in {int, float},
@@ -162,22 +161,6 @@ def _purposes() -> dict[str, str]:
 
 def _read(key: Key, text: str) -> Value:
     """Return what a field of a form says, of the key's own type. Raises UsageError, one line."""
-    name = f"{key.section}.{key.name}"
     if len(text) > _LONGEST:
-        raise UsageError(f"{name} has {len(text)} letters; at most {_LONGEST} are allowed")
-    try:
-        if key.kind is bool:
-            return {"true": True, "false": False}[text]
-        if key.kind is int:
-            return int(text)
-        if key.kind is float:
-            return _finite(text)
-    except (ValueError, KeyError) as fault:
-        raise UsageError(f"{name} is {text[:60]!r}; allowed: {key.allowed}") from fault
-    return text
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)):
-        raise ValueError(text)
-    return number
+        raise UsageError(f"{key.path} has {len(text)} letters; at most {_LONGEST} are allowed")
+    return value_of(key, text)
