@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -41,11 +42,13 @@ LOADS_MODELS = ("appliance/pipeline/reading.py", "appliance/faces/stages.py")
 STARTS_CONTROLLER = "appliance/door/child.py"
 
 
+@functools.cache
 def tree(name: str) -> ast.Module:
     """Return a file's syntax tree."""
     return ast.parse((ROOT / name).read_text(encoding="utf-8"), name)
 
 
+@functools.cache
 def imports(name: str) -> set[str]:
     """Return every module that a file names in an import, anywhere in it, for types or to run."""
     found: set[str] = set()
