@@ -369,17 +369,17 @@ def test_unknown_commit_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_impostors_end_with_their_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All pictures of different people are compared, and without --write the shipped manifest stays as it is."""
     before = (manifest.SHIPPED / "manifest.toml").read_bytes()
-    drawn = [*pictures("astronaut", 60), *pictures("official", 60)]
+    drawn = [*pictures("astronaut", 120), *pictures("official", 120)]
     for person in range(24):
-        put(tmp_path, f"p{person:02d}", iter(drawn[person * 5 : person * 5 + 5]))
+        put(tmp_path, f"p{person:02d}", iter(drawn[person * 10 : person * 10 + 10]))
     assert main(["impostors", str(tmp_path), "--name", "simulated"]) == 0
     line = last_line(capsys.readouterr().out)
     assert {"bench", "impostors", "people", "models"} <= set(line)
     found = line["impostors"]
     assert set(Impostors.model_fields) | {"measured", "fitted"} == set(found)
-    assert found["comparisons"] == (120 * 120 - 24 * 5 * 5) // 2
-    assert found["data"] == "simulated: 120 images of 24 people"
-    assert "visits" not in line  # 48 visits against 115 templates are too few for a tail
+    assert found["comparisons"] == (240 * 240 - 24 * 10 * 10) // 2
+    assert found["data"] == "simulated: 240 images of 24 people"
+    assert "visits" not in line  # 48 visits against 230 templates are too few for a tail
     assert (manifest.SHIPPED / "manifest.toml").read_bytes() == before
 
 
