@@ -30,6 +30,7 @@ COMMANDS = {
     "audit": "appliance.commands.audit:audit",
     "keys": "appliance.commands.keys:keys",
     "backup": "appliance.commands.backup:backup",
+    "update": "appliance.commands.update:update",
     "replay": "appliance.commands.replay:replay",
     "attendant": "appliance.commands.attendant:attendant",
     "account": "appliance.commands.account:account",
