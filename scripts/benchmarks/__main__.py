@@ -153,6 +153,17 @@ def latency(embedder: Embedder, detector: Detector, **load: Any) -> None:  # noq
 
 
 @root.command()
+@click.option("--frames", type=click.IntRange(24, 100_000), default=240, show_default=True, help="Frames watched.")
+@click.option("--gallery", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="References.")
+@_with_models
+def work(embedder: Embedder, detector: Detector, *, frames: int, gallery: int) -> None:
+    """Count the work of a frame, stage by stage, and estimate what it takes on boards that are not at hand."""
+    from . import work as bench  # noqa: PLC0415
+
+    bench.run(embedder, detector, frames, gallery)
+
+
+@root.command()
 @click.option("--seconds", type=click.IntRange(2, 3600), default=60, show_default=True, help="Of an empty scene.")
 @_with_models
 def idle(seconds: int, embedder: Embedder, detector: Detector) -> None:
