@@ -101,7 +101,7 @@ def _altered(gallery: Gallery, person_id: str, change: Callable[[Details], Chang
 def withdraw(gallery: Gallery, audit: EventSink, name_or_id: str, *, actor: Actor = CLI, method: str = "cli") -> str:
     """Erase the face of the one person of this name or id, who no longer consents to it, and return the id.
 
-    Name, rights, PIN and passes stay: they may still come in without their face. Raises RefusedError for nobody, for
+    Name, rights, PIN and passes stay, but the door knows them no more. Raises RefusedError for nobody, for
     several and where it was withdrawn before, StorageError where nothing was erased.
     """
     person = only_one(gallery, name_or_id)
