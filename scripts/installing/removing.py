@@ -1,0 +1,103 @@
+"""Taking everything away again that was installed; what the door remembers only if that is asked for by name."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from . import record as records
+from .faults import InstallError
+from .placing import removal
+from .release import BASE
+from .step import Step
+from .system import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .record import Record
+    from .system import Device
+
+# Glob patterns: people and their keys, settings, backups, and what was edited of ours.
+KEPT = (
+    "var/lib/ostiary*",
+    "var/backups/ostiary*",
+    "etc/ostiary",
+    "etc/credstore.encrypted/ostiary.*",
+)
+
+
+def steps(device: Device, *, purge: bool) -> list[Step]:
+    """Return what removes the program, and with `purge` all that it keeps. Raises InstallError."""
+    record = records.read(device)
+    base = device.at(BASE)
+    return [
+        *([_stopped(record)] if device.running else []),
+        *(_line(device, record, entry) for entry in list(record.lines)),
+        *(removal(device, record, place) for place in list(record.files)),
+        *(_kept(path) for path in (kept(device) if purge else [])),
+        *([_users(device, record)] if purge else []),
+        Step(f"remove {base}", base.exists, lambda: _remove(base)),
+        *([Step("have systemd forget it", lambda: bool(record.roles), _reload)] if device.running else []),
+    ]
+
+
+def kept(device: Device) -> list[Path]:
+    """Return what a door remembers there, and --uninstall leaves."""
+    return sorted(path for pattern in KEPT for path in device.root.glob(pattern))
+
+
+def _stopped(record: Record) -> Step:
+    units = list(record.enabled)
+    return Step(f"stop {', '.join(units)}", lambda: bool(units), lambda: _run_all(["systemctl", "stop", *units]))
+
+
+def _run_all(command: list[str]) -> None:
+    run(*command)
+
+
+def _reload() -> None:
+    run("systemctl", "daemon-reload")
+
+
+def _line(device: Device, record: Record, entry: list[str]) -> Step:
+    place, line = entry
+    path = device.at(place)
+
+    def do() -> None:
+        if path.exists():
+            left = [known for known in path.read_text().splitlines() if known != line]
+            records.put(path, ("\n".join(left) + "\n").encode(), path.stat().st_mode & 0o777)
+        record.lines.remove(entry)
+        records.write(device, record)
+
+    return Step(f"take `{line}` out of {path}", lambda: entry in record.lines, do)
+
+
+def _kept(path: Path) -> Step:
+    return Step(f"remove {path} for good", path.exists, lambda: _remove(path))
+
+
+def _users(device: Device, record: Record) -> Step:
+    """Return what removes the users and groups that came with us; they own nothing any more."""
+    there = {
+        name: command for command, names in (("userdel", record.users), ("groupdel", record.groups)) for name in names
+    }
+
+    def do() -> None:
+        for name, command in there.items():
+            file = "passwd" if command == "userdel" else "group"
+            if device.number_of(file, name) is not None:
+                run(command, "--root", str(device.root), name)
+
+    return Step(f"remove the users and groups {', '.join(there)}", lambda: bool(there), do)
+
+
+def _remove(path: Path) -> None:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as fault:
+        raise InstallError(f"{path} cannot be removed: {fault.strerror}") from fault
