@@ -115,7 +115,7 @@ class Updater:
         """Remove what an update that was cut off, or refused, has left; what is linked stays."""
         kept = {self.places.linked("current"), self.places.linked("previous")}
         releases = self.places.base / "releases"
-        for path in (*releases.glob(".*.part"), *(self.places.release(one) for one in self.places.installed())):
+        for path in (*releases.glob(".*"), *(self.places.release(one) for one in self.places.installed())):
             if path.name not in kept:
                 _remove(path)
 
@@ -126,8 +126,7 @@ class Updater:
             self.say(f"unpacking {version}")
             tree = archives.unpack(file, claim, draft)
             self.say("installing it beside the one that runs")
-            root = [] if self.places.root == Path("/") else ["--root", str(self.places.root)]
-            _run([str(tree / "scripts/install"), "--release-only", *root], _INSTALL_S, "its installer")
+            _run([str(tree / "scripts/install"), "--release-only"], _INSTALL_S, "its installer")
             raises = databases.raised(databases.known(), self._knows(version))
             self._test(version)
             self._make_durable(version)
@@ -186,16 +185,28 @@ class Updater:
         while trial.starts < STARTS:
             trial = trial.model_copy(update={"starts": trial.starts + 1})
             self.places.set_trial(trial)  # before the start: one that takes the machine down counts
-            if not started:
-                self.machine.restart()
-            started = False
             self.say(f"watching {trial.version}, start {trial.starts} of {STARTS}")
-            trial = trial.model_copy(update={"why": self.machine.ill(self.watched_s)})
+            trial = trial.model_copy(update={"why": self._started(trial.version, started=started)})
+            started = False
             if not trial.why:
                 self._keep(trial)
                 return
             self.say(f"not well: {trial.why}")
         self._give_way(trial)
+
+    def _started(self, version: str, *, started: bool) -> str:
+        """Start a release with its own units and files, and return why it is not well; "" where it is."""
+        try:
+            self._place(version)
+            if not started:
+                self.machine.restart()
+        except (RefusedError, HardwareError) as fault:
+            return str(fault)
+        return self.machine.ill(self.watched_s)
+
+    def _place(self, version: str) -> None:
+        """Have a release's installer put its units and files into the system; it does nothing where they are there."""
+        _run([str(self.places.release(version) / "scripts/install"), "--no-packages"], _INSTALL_S, "its installer")
 
     def _keep(self, trial: Trial) -> None:
         self.places.raise_floor(trial.version)
@@ -216,8 +227,9 @@ class Updater:
         self._taken_back(trial, started=False)
 
     def _taken_back(self, trial: Trial, *, started: bool) -> None:
-        if not started:
-            self.machine.restart()
+        why = self._started(trial.previous, started=started)
+        if why:
+            self.say(f"{trial.previous} is not well either: {why}")
         self._end(trial, "taken back")
         why = trial.why or "it was cut off before it was started"
         raise RefusedError(f"{trial.version} was taken back, {trial.previous} runs: {why}")

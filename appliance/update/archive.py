@@ -159,7 +159,7 @@ def _members(tar: tarfile.TarFile, claim: Claim) -> Iterator[tuple[PurePosixPath
     for count, member in enumerate(tar, 1):
         path = PurePosixPath(member.name)
         plain = member.name.isprintable() and "\\" not in member.name and str(path) == member.name
-        if not plain or path.is_absolute() or ".." in path.parts or path.parts[0] != _top(claim):
+        if not plain or path.is_absolute() or ".." in path.parts or path.parts[:1] != (_top(claim),):
             raise RefusedError(f"the archive holds {member.name[:80]!r}, which is no path below {_top(claim)}")
         if count > MAX_MEMBERS:
             raise RefusedError(f"the archive holds more than {MAX_MEMBERS} files")
