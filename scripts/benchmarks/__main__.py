@@ -285,12 +285,32 @@ def power(cuts: int, *, kills: int, events: int, idle: bool) -> None:
 
 
 @root.command()
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Cut at every so many steps.")
+@click.option("--power/--no-power", default=True, help="Power cuts too, on a loop device: only root may.")
+def updates(every: int, *, power: bool) -> int:
+    """Cut an update off at each step, by kill and by power cut: exit 1 where no whole release boots afterwards."""
+    from . import updates as bench  # noqa: PLC0415
+
+    return min(bench.run(every, power=power), 1)
+
+
+@root.command()
 @click.option("--times", type=click.IntRange(1), default=1_000, show_default=True, help="SIGKILLs.")
 def kills(times: int) -> int:
     """Kill the running reader at random moments: exit 1 where anything was lost, or opened without being written."""
     from . import kills as bench  # noqa: PLC0415
 
     return bench.run(times)
+
+
+@root.command()
+@click.option("--frames", type=click.IntRange(100), default=10_000_000, show_default=True)
+@click.option("--models", is_flag=True, help="Ask the models about each frame, not once about each picture.")
+def soak(frames: int, *, models: bool) -> None:
+    """Play a film to one reader over and over, and watch its memory, descriptors and threads."""
+    from . import soak as bench  # noqa: PLC0415
+
+    bench.run(frames, models=models)
 
 
 @root.command()
