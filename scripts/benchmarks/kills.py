@@ -30,15 +30,14 @@ from appliance.contract import EventType
 from appliance.door.child import simulated_controller
 from appliance.door.hardware import Input
 from appliance.door.lock import Cause
-from appliance.drivers.photo import read_photo
-from appliance.drivers.scene import FACES, Scene, Visit
+from appliance.drivers.scene import Scene, Visit
 from appliance.drivers.simulated_door import SimulatedDoorObserver
 from appliance.drivers.simulated_world import SimulatedWorld
 from appliance.errors import UsageError
-from appliance.people.gallery import Consent, Gallery
-from appliance.pipeline.reading import open_face_reader
+from appliance.people.gallery import Gallery
 
 from . import report
+from .endless import enrol_astronaut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,7 +116,8 @@ def kill(times: int) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="ostiary-kills-") as made:
         folder = Path(made)
         installation = Installation(Settings(), folder, None)
-        _enrol(installation)
+        digest = _digest(installation, enrol_astronaut(installation))
+        (folder / "digest").write_text(digest)
         (folder / "door.toml").write_text(_CONTROLLER)
         visits = tuple(Visit(face=face, for_s=2.0, pause_s=0.2) for face in ("astronaut", "official") * 200)
         (folder / "scene.json").write_text(Scene(visits=visits).model_dump_json())
@@ -126,18 +126,11 @@ def kill(times: int) -> Outcome:
             for number in range(times):
                 told = _live_and_die(folder, chance, outcome, early=number % _EARLY == _EARLY - 1)
                 outcome.faults += [f"kill {number}: {why}" for why in _wrong(installation, outcome, told, number)]
+                if (number + 1) % _EACH_VERIFIED == 0:
+                    print(f"{number + 1} kills, faults: {len(outcome.faults)}", flush=True)
             _end_well(folder)
         judge(installation, outcome)
     return outcome
-
-
-def _enrol(installation: Installation) -> None:
-    reader = open_face_reader(installation.settings)
-    embedding, quality = reader.read(read_photo(FACES / "astronaut.png"), "astronaut")
-    with Gallery(installation.gallery_file) as gallery:
-        agreed = Consent("bench", datetime.now(UTC))
-        gallery.add("astronaut", agreed, [(gallery.protection.protect(embedding), quality.grade)])
-    (installation.state / "digest").write_text(_digest(installation, embedding.model_id))
 
 
 def _digest(installation: Installation, model_id: str) -> str:
@@ -220,7 +213,7 @@ def _wrong(installation: Installation, outcome: Outcome, told: Sequence[dict[str
         for event in told:
             if written.get(event["seq"]) != event["hash"]:
                 yield f"entry {event['seq']} was told and is not in the log"
-        if number % _EACH_VERIFIED == 0 and not (verdict := audit.verify()).ok:
+        if (number + 1) % _EACH_VERIFIED == 0 and not (verdict := audit.verify()).ok:
             yield f"the log does not hold from entry {verdict.first_bad} on: {verdict.why}"
 
 

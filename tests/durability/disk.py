@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 _JOURNALS = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL
+WRITES = ("xWrite", "xTruncate", "xDelete")
 _UNMAPPED = "-shm"  # SQLite maps it and never syncs it; a file of this name after a cut means nothing
 
 
@@ -38,6 +39,24 @@ class Fault(Protocol):
 def no_fault(verb: str, name: str, data: bytes = b"") -> int:
     """Let everything succeed."""
     return len(data)
+
+
+class Fails:
+    """A disk on which the request of this number, of these kinds, fails, and with `until_healed` all that follow."""
+
+    def __init__(self, verbs: tuple[str, ...], number: int, code: int, *, until_healed: bool) -> None:
+        self.verbs, self.left, self.code, self.until_healed = verbs, number, code, until_healed
+
+    def __call__(self, verb: str, name: str, data: bytes = b"") -> int:
+        """Raise when it is time; a disk that is full takes half of what it is given before it does."""
+        if verb not in self.verbs or name.endswith(".head"):
+            return len(data)
+        self.left -= 1
+        if self.left > 0 or (self.left < 0 and not self.until_healed):
+            return len(data)
+        if self.code == apsw.SQLITE_FULL and verb == "xWrite":
+            return len(data) // 2
+        raise apsw.exception_for(self.code)
 
 
 class Disk:

@@ -12,31 +12,11 @@ import pytest
 
 from appliance.errors import StorageError
 from tests.durability.cuts import SCRATCH
-from tests.durability.disk import Disk, no_fault
+from tests.durability.disk import WRITES, Disk, Fails, no_fault
 from tests.durability.work import Appliance, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-WRITES = ("xWrite", "xTruncate", "xDelete")
-
-
-class Fails:
-    """A disk on which the request of this number, of these kinds, fails, and with `until_healed` all that follow."""
-
-    def __init__(self, verbs: tuple[str, ...], number: int, code: int, *, until_healed: bool) -> None:
-        self.verbs, self.left, self.code, self.until_healed = verbs, number, code, until_healed
-
-    def __call__(self, verb: str, name: str, data: bytes = b"") -> int:
-        """Raise when it is time; a disk that is full takes half of what it is given before it does."""
-        if verb not in self.verbs or name.endswith(".head"):
-            return len(data)
-        self.left -= 1
-        if self.left > 0 or (self.left < 0 and not self.until_healed):
-            return len(data)
-        if self.code == apsw.SQLITE_FULL and verb == "xWrite":
-            return len(data) // 2
-        raise apsw.exception_for(self.code)
 
 
 def refused(change: Callable[[Appliance], None], appliance: Appliance) -> str:
