@@ -68,8 +68,8 @@ def write(tree: Path, wheels: Mapping[str, Path], target: Path) -> str:
     draft = target.with_name(f".{target.name}.part")
     with (
         draft.open("wb") as plain,
-        # Level 1: wheels are packed already. No name and no time in the header: they would differ. USTAR: `ostiary update`
-        # refuses headers that rename a member.
+        # Level 1: wheels are packed already. No name and no time in the header: they would differ.
+        # USTAR: an update refuses headers that rename a member.
         gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=plain, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
     ):
