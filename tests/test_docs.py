@@ -43,7 +43,7 @@ def test_site_leads_to_every_page() -> None:
     """The navigation of mkdocs.yml names each page of docs/ once, and no page that is not there."""
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
-    assert sorted(re.findall(r": (\S+\.md)$", nav, re.MULTILINE)) == sorted(pages | OUTSIDE)
+    assert sorted(re.findall(r"[-:] (\S+\.md)$", nav, re.MULTILINE)) == sorted(pages | OUTSIDE)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -82,6 +82,14 @@ def test_claimed_faults_have_a_test_that_names_them() -> None:
     )
     assert claimed
     assert [fault for fault in claimed if not re.search(rf"\b{fault}\b", promises)] == []
+
+
+def test_threat_model_leans_on_faults_that_are_claimed() -> None:
+    """Each fault that docs/threat-model.md names is a row of docs/security.md."""
+    claimed = set(CLAIMED.findall((ROOT / "docs" / "security.md").read_text(encoding="utf-8")))
+    named = set(re.findall(r"\b[A-J]\d{1,2}\b", (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")))
+    assert named
+    assert sorted(named - claimed) == []
 
 
 def test_locks_name_no_index() -> None:
