@@ -1,0 +1,109 @@
+"""The command line of `scripts/vm`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import roots
+
+if TYPE_CHECKING:
+    from .trials import Row
+
+ARCH = click.option("--arch", type=click.Choice(sorted(roots.ARCHES)), default="arm64", show_default=True)
+WORK = click.option(
+    "--work", type=click.Path(path_type=Path, file_okay=False), default=roots.ROOT / "build/vm", help="What is kept."
+)
+CUTS = click.option("--cuts", type=click.IntRange(0, 1000), default=10, show_default=True, help="Of the power.")
+
+
+@click.group()
+def root() -> None:
+    """Show that the program runs on ARM, and as a service of a real systemd. As root; docs/arm.md."""
+
+
+@root.command()
+@ARCH
+@WORK
+@click.argument("paths", nargs=-1)
+def core(arch: str, work: Path, paths: tuple[str, ...]) -> int:
+    """Run the core's tests under emulation, on the instructions of a Pi 4 and of a Pi 5; or the tests in PATHS."""
+    _prepare(work)
+    return _core(arch, work, paths)
+
+
+@root.command()
+@ARCH
+@WORK
+@CUTS
+@click.option("--fresh", is_flag=True, help="Install anew, though there is a disk that was installed before.")
+def machine(arch: str, work: Path, *, cuts: int, fresh: bool) -> int:
+    """Install in a whole machine, hang its services, and cut its power."""
+    _prepare(work)
+    return _machine(arch, work, cuts, fresh=fresh)
+
+
+@root.command()
+@WORK
+@CUTS
+def test(work: Path, cuts: int) -> int:
+    """Do both on arm64, everything anew."""
+    _prepare(work)
+    return max(_core("arm64", work, ()), _machine("arm64", work, cuts, fresh=True))
+
+
+def _prepare(work: Path) -> None:
+    roots.check_tools()
+    work.mkdir(parents=True, exist_ok=True)
+
+
+def _core(arch: str, work: Path, paths: tuple[str, ...]) -> int:
+    from .core import CPUS, LEFT_OUT, TESTS, run_core  # noqa: PLC0415 - not needed for a word of help
+
+    worst = 0
+    for cpu, board in CPUS.items():
+        found = run_core(roots.ARCHES[arch], work, cpu, paths or TESTS)
+        print(
+            f"{arch}, {cpu} ({board}): {found.passed} passed, {found.failed} failed, {found.skipped} skipped,", end=" "
+        )
+        print(f"{len(LEFT_OUT)} left out; {found.seconds:.0f} s", *found.names, sep="\n  ", flush=True)
+        worst = max(worst, int(found.failed > 0 or found.passed == 0))
+    return worst
+
+
+def _machine(arch: str, work: Path, cuts: int, *, fresh: bool) -> int:
+    from . import trials  # noqa: PLC0415 - likewise
+
+    machines, rows = trials.Machines(roots.ARCHES[arch], work), []
+    if fresh or not machines.disk.exists():
+        rows += _show(machines.install())
+    with machines.start() as started:
+        rows += _show([trials.Row("start of the machine", 1, f"up after {started.started_s:.0f} s", good=True)])
+        rows += _show(trials.watched(started))
+    if cuts:
+        rows += _show([trials.cut(machines, cuts)])
+    return int(not all(row.good for row in rows))
+
+
+def _show(rows: list[Row]) -> list[Row]:
+    for row in rows:
+        print(f"| {row.tried} | {row.n} | {'' if row.good else 'FAILED: '}{row.result} |", flush=True)
+    return rows
+
+
+def main() -> int:
+    """Return 0 where all went well, 1 where a trial failed or could not be made, 2 for a wrong use."""
+    try:
+        return int(root.main(prog_name="scripts/vm", standalone_mode=False) or 0)
+    except click.ClickException as fault:
+        fault.show()
+        return fault.exit_code
+    except click.Abort:
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

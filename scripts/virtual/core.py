@@ -1,0 +1,93 @@
+"""The core's tests inside the root of another processor, one program at a time under qemu-user."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, NamedTuple
+from xml.etree import ElementTree as ET
+
+import click
+
+from .roots import downloaded, made_root, run, tree_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .roots import Arch
+
+# Models, pipeline, controller, gallery and what holds the drivers to their contracts.
+TESTS = (
+    "tests/pipeline",
+    "tests/models",
+    "tests/test_manifest.py",
+    "tests/test_model_store.py",
+    "tests/test_fixed_point.py",
+    "tests/people",
+    "tests/door",
+    "tests/contracts",
+    "tests/drivers",
+    "tests/test_audit.py",
+    "tests/test_envelope.py",
+    "tests/test_config.py",
+)
+# Left out by name, and why.
+LEFT_OUT: dict[str, str] = {}
+# Instruction sets: what a Pi 4 has, and a Pi 5, whose int8 products the runtime does with other code.
+CPUS = {"cortex-a72": "Raspberry Pi 4", "cortex-a76": "Raspberry Pi 5"}
+_LONGEST_S = 3600.0
+
+
+class Counts(NamedTuple):
+    """What became of a run of tests."""
+
+    passed: int
+    failed: int
+    skipped: int
+    seconds: float
+    names: tuple[str, ...]  # of those that failed
+
+
+def run_core(arch: Arch, work: Path, cpu: str, paths: tuple[str, ...] = TESTS) -> Counts:
+    """Return what the tests come to on this instruction set. Raises ClickException where they do not run."""
+    root, wheels, place = made_root(arch, work), downloaded(arch, work), work / f"tree-{arch.debian}"
+    if place.exists():
+        shutil.rmtree(place)
+    tree_at(place)
+    (place / ".venv").mkdir()
+    kept = work / f"venv-{arch.debian}"  # kept: scripts/setup sees whether it still fits
+    kept.mkdir(exist_ok=True)
+    left_out = [f"--deselect={name}" for name in LEFT_OUT]
+    called = [".venv/bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=core.xml"]
+    script = f"cd /srv/ostiary && scripts/setup && exec {' '.join([*called, *left_out, *paths])}"
+    mounts = {place: "srv/ostiary", kept: "srv/ostiary/.venv", wheels: "srv/wheels"}
+    log = work / f"core-{cpu}.log"
+    try:
+        run(_inside(root, mounts, cpu, script), log, timeout_s=_LONGEST_S)
+    except click.ClickException:
+        if not (place / "core.xml").exists():
+            raise
+    except subprocess.TimeoutExpired as fault:
+        raise click.ClickException(f"the tests took more than {_LONGEST_S:.0f} s; see {log}") from fault
+    return _counts(place / "core.xml")
+
+
+def _inside(root: Path, mounts: dict[Path, str], cpu: str, script: str) -> list[str]:
+    """Return the command that runs a script in the root, with mounts that end with it."""
+    for inside in ("wheels", "ostiary"):
+        (root / "srv" / inside).mkdir(exist_ok=True)
+    binds = " && ".join(f"mount --bind {place} {root}/{inside}" for place, inside in mounts.items())
+    basics = f"mount -t proc proc {root}/proc && mount --rbind /dev {root}/dev && mount -t tmpfs none {root}/tmp"  # noqa: S108 - the root's own
+    set_up = "env --ignore-environment PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 PIP_NO_INDEX=1"
+    set_up += f" PIP_FIND_LINKS=/srv/wheels PYTHONDONTWRITEBYTECODE=1 QEMU_CPU={cpu}"
+    enter = f"exec chroot {root} {set_up} sh -c '{script}'"
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", f"{basics} && {binds} && {enter}"]
+
+
+def _counts(report: Path) -> Counts:
+    suite = ET.fromstring(report.read_text())[0]  # noqa: S314 - our own pytest's
+    tests, bad, skipped = (int(suite.get(key, 0)) for key in ("tests", "failures", "skipped"))
+    bad += int(suite.get("errors", 0))
+    failed = [case for case in suite if case.find("failure") is not None or case.find("error") is not None]
+    names = tuple(f"{case.get('classname')}.{case.get('name')}" for case in failed)
+    return Counts(tests - bad - skipped, bad, skipped, float(suite.get("time", 0)), names)
