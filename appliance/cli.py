@@ -17,6 +17,8 @@ COMMANDS = {
     "kiosk": "appliance.commands.kiosk:kiosk",
     "controller": "appliance.commands.controller:controller",
     "door": "appliance.commands.door:door",
+    "setup": "appliance.commands.setup:setup",
+    "camera": "appliance.commands.camera:camera",
     "check": "appliance.commands.check:check",
     "commission": "appliance.commands.commission:commission",
     "person": "appliance.commands.person:person",

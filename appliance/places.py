@@ -6,3 +6,4 @@ from pathlib import Path
 
 STATE = Path("/var/lib/ostiary")
 CONFIG = Path("/etc/ostiary/appliance.toml")
+CONTROLLER = Path("/run/ostiary/controller.sock")  # where the controller's unit listens

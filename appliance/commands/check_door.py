@@ -51,7 +51,7 @@ def watch(installation: Installation, for_s: float, *, click_relay: bool) -> Non
         link.connect(_WAIT_S)
         click.echo(_line(installation, link.state()))
         if click_relay:
-            _click(link)
+            clicks(link, CLICKS)
         click.echo(f"for {for_s:g} s: open the door, press the exit button and the bell, lift the lid")
         end_s = time.monotonic() + for_s
         while time.monotonic() < end_s:
@@ -60,9 +60,10 @@ def watch(installation: Installation, for_s: float, *, click_relay: bool) -> Non
             time.sleep(BEAT_S / 2)
 
 
-def _click(link: ControllerLink) -> None:
-    for number in range(1, CLICKS + 1):
-        click.echo(f"click {number} of {CLICKS}: the relay pulls for {CLICK_S:g} s")
+def clicks(link: ControllerLink, count: int) -> None:
+    """Have the relay click so often, and say what the door does. Raises DoorError, RefusedError where it may not."""
+    for number in range(1, count + 1):
+        click.echo(f"click {number} of {count}: the relay pulls for {CLICK_S:g} s")
         try:
             link.open("operator:check", CLICK_S)
         except DoorRefusedError as refusal:

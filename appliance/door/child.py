@@ -1,4 +1,4 @@
-"""A controller of our own as a child process, for a demo, a test or a recording: real process, simulated lock."""
+"""A controller of our own as a child process: for a demo, a test or a recording, and to try a lock's wiring."""
 
 from __future__ import annotations
 
@@ -28,10 +28,20 @@ def simulated_controller(state: Path, config: Path | None = None) -> Iterator[Pa
     The lines that `config` names are simulated as well.
     Raises DoorError with one line where it does not come up.
     """
+    with own_controller(state, config, "simulated") as path:
+        yield path
+
+
+@contextlib.contextmanager
+def own_controller(state: Path, config: Path | None, driver: str) -> Iterator[Path]:
+    """Run `ostiary controller` with this driver of the door's lines while the block runs; give its socket's path.
+
+    Raises DoorError with one line where it does not come up.
+    """
     # Not in the state folder: a Unix socket's path has room for 107 bytes, and a state folder may lie deeper.
     with tempfile.TemporaryDirectory(prefix="ostiary-") as short:
         path = Path(short) / "controller.sock"
-        command = [sys.executable, "-m", "appliance", "controller", "--door", "simulated"]
+        command = [sys.executable, "-m", "appliance", "controller", "--door", driver]
         command += [] if config is None else ["--config", str(config)]
         # A group of its own: Ctrl-C in the terminal goes to the reader, which locks and hangs up first.
         said = Path(short) / "controller.log"

@@ -38,6 +38,7 @@ class PiCamera:
     live = True
 
     def __init__(self, settings: CameraSettings, library: ModuleType | None = None) -> None:
+        self.identity = ""
         self._stall_s = settings.stall_s
         self._sequence = 0
         library = library or _library()
@@ -47,7 +48,7 @@ class PiCamera:
             raise CameraError(f"Pi camera cannot be opened: {fault or 'none is connected'}") from fault
         try:
             self._start(settings)
-        except (RuntimeError, ValueError) as fault:
+        except (RuntimeError, ValueError, LookupError) as fault:
             self.close()  # or the next try finds it busy
             raise CameraError(f"Pi camera cannot be started: {fault}") from fault
 
@@ -66,6 +67,9 @@ class PiCamera:
         # What was configured counts, not what was asked for: libcamera rounds sizes to what the hardware does.
         self._small_px: tuple[int, int] = self._camera.camera_configuration()["lores"]["size"]
         self._camera.start()
+        # A sensor has no serial number: what is known is its model, and on which connector it hangs.
+        first = self._camera.global_camera_info()[0]
+        self.identity = f"{first.get('Model', 'camera')} at {first['Id']}"
 
     def read(self) -> Frame | None:
         """Return the next frame. Raises CameraStalledError where none came within `stall_s`."""
@@ -92,6 +96,16 @@ class PiCamera:
             self._camera.stop()
         with contextlib.suppress(RuntimeError):
             self._camera.close()
+
+
+def connected(library: ModuleType | None = None) -> tuple[str, ...]:
+    """Return the model of each camera on a ribbon cable. Raises CameraError where picamera2 is not there."""
+    try:
+        # It lists USB cameras too, whose ids name the bus: those are OpenCV's.
+        found = (library or _library()).Picamera2.global_camera_info()
+    except RuntimeError as fault:
+        raise CameraError(f"Pi cameras cannot be listed: {fault}") from fault
+    return tuple(str(one.get("Model", "a camera")) for one in found if "/usb" not in str(one.get("Id", "")))
 
 
 def rgb_of_yuv420(planes: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

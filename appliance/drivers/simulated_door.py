@@ -15,6 +15,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any
 
+from appliance.config import Line
 from appliance.door.hardware import Input, Output
 from appliance.drivers.lines import ClaimedDoor, claim
 from appliance.drivers.simulated_world import SimulatedInputs, SimulatedWorld
@@ -24,14 +25,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-    from appliance.config import Line
-
 # struct flock of 64-bit Linux: type, whence, start, length, pid. Open-file-description locks, because the
 # older kind is lost as soon as the process closes any descriptor of the file, an observer's for one.
 _FLOCK = struct.Struct("hhqqi4x")
 _OWNED, _HIGH = 0, 1
 _OUTPUTS = {output: byte for byte, output in enumerate(Output, start=2)}
 
+# Where each input of the world hangs, for whoever does not know yet: as hardware.md has them on a Raspberry Pi.
+WIRED = {
+    22: Input.CONTACT,
+    23: Input.REX,
+    24: Input.TAMPER,
+    25: Input.FIRE,
+    27: Input.BELL,
+    16: Input.BOND,
+}
 FAULTS = ("jam", "stall", "lie", "crash", "welded", "deaf")
 
 
@@ -48,6 +56,14 @@ def claim_simulated(
         lambda: SimulatedOutputs(folder, outputs),
         lambda: SimulatedInputs(folder, inputs, lambda: _misbehaves(folder, faults, "deaf")),
     )
+
+
+def open_simulated_pin(folder: Path, pin: int) -> SimulatedInputs:
+    """Return the input that hangs at this pin as one that is open at rest. Raises DoorError where none does."""
+    if pin not in WIRED:
+        raise DoorError(f"nothing hangs at the simulated pin {pin}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return SimulatedInputs(folder, {WIRED[pin]: Line(pin, normally_closed=False)}, lambda: False)
 
 
 class SimulatedLock:

@@ -117,7 +117,10 @@ class SettingsFile(Generic[S]):
             write_file(self.path.with_name(f"{self.path.name}.bak"), old.text.encode())
         with new_file(self.path, replace=True) as file:
             if old.text:  # the reader may run as another user
-                os.fchmod(file.fileno(), self.path.stat().st_mode & 0o777)
+                found = self.path.stat()
+                if os.geteuid() == 0:  # and as whichever user and group it was given to
+                    os.fchown(file.fileno(), found.st_uid, found.st_gid)
+                os.fchmod(file.fileno(), found.st_mode & 0o777)
             file.write(text.encode())
             audit.append(Event(EventType.CONFIG_CHANGED, datetime.now(UTC), actor, method, detail=self._said(changed)))
         return Written(text, _version(text))
