@@ -230,7 +230,7 @@ def _limit(machine: Machine) -> Row:
 
 
 @dataclass
-class _Told:
+class Told:
     """What the machine has said is on its disk."""
 
     people: set[str] = field(default_factory=set)
@@ -253,7 +253,7 @@ class _Told:
 def cut(machines: Machines, times: int, seed: int = 1) -> Row:
     """Cut the power while people are enrolled and events sealed, and look after each start what is there."""
     chance = random.Random(seed)  # noqa: S311 - moments, not a secret
-    told, faults = _Told(), []
+    told, faults = Told(), []
     for number in range(times + 1):
         with machines.start() as machine:
             faults += [f"start {number}: {fault}" for fault in _missing(machine, told)]
@@ -263,7 +263,7 @@ def cut(machines: Machines, times: int, seed: int = 1) -> Row:
     return Row("power cut while people are enrolled and events sealed", times, result, not faults)
 
 
-def _until(machine: Machine, told: _Told, after_s: float) -> None:
+def _until(machine: Machine, told: Told, after_s: float) -> None:
     """Have the machine work, and return so long after the first change that it told."""
     end_s = math.inf
     for line in machine.lines(f"{_AT_WORK} work {_STATE}", _SLOW_S):
@@ -273,7 +273,7 @@ def _until(machine: Machine, told: _Told, after_s: float) -> None:
             return
 
 
-def _missing(machine: Machine, told: _Told) -> list[str]:
+def _missing(machine: Machine, told: Told) -> list[str]:
     """Return what is wrong after a start, and take down what is there."""
     found = json.loads(machine.must(f"{_AT_WORK} kept {_STATE}", _SLOW_S).splitlines()[-1])
     chain, reader = machine.run("ostiary audit verify", _SLOW_S), machine.run("systemctl is-active ostiary-reader").text
