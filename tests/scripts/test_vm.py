@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from scripts.virtual import core, roots, trials
+from scripts.virtual import at_work, core, roots, trials
 from scripts.virtual.__main__ import root
 
 ROOT = Path(__file__).resolve().parents[2]
-AT_WORK = [sys.executable, "-m", "scripts.virtual.at_work"]
 
 
 def test_help_names_what_it_tries() -> None:
@@ -54,16 +53,17 @@ def test_machine_is_named_as_debian_names_it(arch: str) -> None:
     assert roots.ARCHES[arch].qemu[0] in roots.NEEDED
 
 
-def test_what_was_acknowledged_is_kept(tmp_path: Path) -> None:
+def test_what_was_acknowledged_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """F2: the machine's worker tells of no change that a kill then loses; what it says is what a later look finds."""
-    with subprocess.Popen([*AT_WORK, "work", str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True) as worker:
+    command = [sys.executable, "-m", "scripts.virtual.at_work", "work", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         told = trials.Told()
         for line, _ in zip(worker.stdout, range(9), strict=False):
             told.hear(line.strip())
         worker.kill()
-    looked = subprocess.run([*AT_WORK, "kept", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True)
-    found = json.loads(looked.stdout)
+    at_work.main("kept", tmp_path)
+    found = json.loads(capsys.readouterr().out)
     assert told.changes == 9
     assert told.people <= set(found["people"])
     assert told.seq <= found["head"] <= told.seq + 1
