@@ -1,0 +1,1 @@
+"""What Ostiary is made of: a bill of materials, the licences in it, and which known holes."""
