@@ -65,10 +65,6 @@ class Placing:
             return new or any(user not in self.device.members_of(group) for user, group in members)
 
         def do() -> None:
-            new = {name: file for name, file in names.items() if self.device.number_of(file, name) is None}
-            self.record.users += [name for name, file in new.items() if file == "passwd"]
-            self.record.groups += [name for name, file in new.items() if file == "group"]
-            records.write(self.device, self.record)
             files = [file.target.name for file in self.table.files if file.target.parent == _USERS]
             run("systemd-sysusers", f"--root={self.device.root}", *files)
 

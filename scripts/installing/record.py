@@ -27,8 +27,6 @@ class Record:
     files: dict[str, str] = field(default_factory=dict)  # place on the device -> SHA-256 of what we wrote
     lines: list[list[str]] = field(default_factory=list)  # place on the device, and what was added there
     enabled: list[str] = field(default_factory=list)  # units; one that its owner disabled is not enabled again
-    users: list[str] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
 
 
 def read(device: Device) -> Record:

@@ -36,7 +36,7 @@ def steps(device: Device, *, purge: bool) -> list[Step]:
         *(_line(device, record, entry) for entry in list(record.lines)),
         *(removal(device, record, place) for place in list(record.files)),
         *(_kept(path) for path in (kept(device) if purge else [])),
-        *([_users(device, record)] if purge else []),
+        *([_users(device)] if purge else []),
         Step(f"remove {base}", base.exists, lambda: _remove(base)),
         *([Step("have systemd forget it", lambda: bool(record.roles), _reload)] if device.running else []),
     ]
@@ -78,19 +78,24 @@ def _kept(path: Path) -> Step:
     return Step(f"remove {path} for good", path.exists, lambda: _remove(path))
 
 
-def _users(device: Device, record: Record) -> Step:
-    """Return what removes the users and groups that came with us; they own nothing any more."""
-    there = {
-        name: command for command, names in (("userdel", record.users), ("groupdel", record.groups)) for name in names
-    }
+def _users(device: Device) -> Step:
+    """Return what removes our users and groups, which own nothing any more; a group of the system's stays."""
+    aside = [] if device.here else ["--prefix", str(device.root)]
+
+    def left() -> list[tuple[str, str]]:
+        found = [("userdel", name) for name in device.names("passwd")]
+        return [pair for pair in [*found, *(("groupdel", name) for name in device.names("group"))] if _is_ours(pair[1])]
 
     def do() -> None:
-        for name, command in there.items():
-            file = "passwd" if command == "userdel" else "group"
-            if device.number_of(file, name) is not None:
-                run(command, "--root", str(device.root), name)
+        while left():  # a user's own group may have gone with the user
+            command, name = left()[0]
+            run(command, *aside, name)
 
-    return Step(f"remove the users and groups {', '.join(there)}", lambda: bool(there), do)
+    return Step("remove its users and groups", lambda: bool(left()), do)
+
+
+def _is_ours(name: str) -> bool:
+    return name == "ostiary" or name.startswith("ostiary-")
 
 
 def _remove(path: Path) -> None:

@@ -55,6 +55,10 @@ class Device:
         """Return the users that a group names."""
         return next((row[3].split(",") for row in self._rows("group") if row[0] == group), [])
 
+    def names(self, file: str) -> list[str]:
+        """Return the users (`passwd`) or groups (`group`)."""
+        return [row[0] for row in self._rows(file)]
+
     def _rows(self, file: str) -> list[list[str]]:
         path = self.at(f"/etc/{file}")
         return [line.split(":") for line in path.read_text().splitlines()] if path.exists() else []
