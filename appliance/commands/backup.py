@@ -42,6 +42,22 @@ def create(installation: Installation, file: Path) -> None:
 
 
 @backup.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--last", default=14, show_default=True, type=click.IntRange(1, 1000), help="How many stay.")
+@with_installation
+def keep(installation: Installation, folder: Path, *, last: int) -> None:
+    """Write a backup named after the moment into FOLDER, and delete the older of those that this command wrote."""
+    from appliance.backup.making import make, make_room  # noqa: PLC0415  as above
+
+    file = folder.absolute() / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.ostiary"
+    made = make(installation, file, actor=CLI, method="cli")
+    click.echo(file)
+    _tell(made, "written and read back")
+    for gone in make_room(file, last):
+        click.echo(f"deleted {gone}")
+
+
+@backup.command()
 @click.argument("file", type=_FILE)
 @with_installation
 def verify(installation: Installation, file: Path) -> None:

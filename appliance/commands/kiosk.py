@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from appliance.commands.options import Installation, with_installation
-from appliance.errors import HardwareError, UsageError
+from appliance.errors import ConfigError, HardwareError, UsageError
 
 if TYPE_CHECKING:
     from appliance.config import WebSettings
@@ -31,7 +31,11 @@ _OPTIONS = (
     "--overscroll-history-navigation=0",
     "--password-store=basic",
     "--autoplay-policy=no-user-gesture-required",
+    "--ozone-platform-hint=auto",  # Wayland where cage or a desktop speaks it
 )
+_START = "start.html"
+_PIN = "pin"
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.group()
@@ -46,18 +50,75 @@ def url(installation: Installation) -> None:
     click.echo(_entry(installation))
 
 
+_BROWSER = click.option("--browser", help=f"To show it with [{', '.join(BROWSERS)}: the first that is installed].")
+
+
 @kiosk.command()
-@click.option("--browser", help=f"Program to show it with [{', '.join(BROWSERS)}: the first that is installed].")
+@_BROWSER
 @with_installation
 def show(installation: Installation, browser: str | None) -> None:
     """Show the screen in a browser, full-screen, once the web is there."""
     program = _browser(browser)
-    _await_web(_here(installation.settings.web))
     folder = Path(tempfile.mkdtemp(prefix="ostiary-kiosk-"))  # mode 0700: what the browser keeps ends with the boot
-    start = folder / "start.html"
+    _write_start(installation, folder)
+    _browse(program, folder, folder / "profile")
+
+
+@kiosk.command()
+@click.argument("folder", type=_FOLDER)
+@with_installation
+def start(installation: Installation, folder: Path) -> None:
+    """Write into FOLDER what `kiosk browse` begins with, once the web is there; good for a minute."""
+    _write_start(installation, folder)
+
+
+@kiosk.command()
+@click.argument("folder", type=_FOLDER)
+@_BROWSER
+def browse(folder: Path, browser: str | None) -> None:
+    """Show the screen by what `kiosk start` wrote into FOLDER: for a user of its own, who may read nothing else."""
+    _browse(_browser(browser), folder, Path(tempfile.mkdtemp(prefix="ostiary-kiosk-")))
+
+
+def _write_start(installation: Installation, folder: Path) -> None:
+    web = installation.settings.web
+    _await_web(_here(web))
     # In a file, for everybody on this machine can read the arguments of a program.
-    start.write_text(f'<!doctype html><meta http-equiv="refresh" content="0;url={_entry(installation)}">\n')
-    os.execv(program, [program, *_OPTIONS, f"--user-data-dir={folder / 'profile'}", start.as_uri()])  # noqa: S606
+    page = f'<!doctype html><meta http-equiv="refresh" content="0;url={_entry(installation)}">\n'
+    for name, text in ((_PIN, _own_key(web)), (_START, page)):
+        file = folder / name
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o640)  # its group may be another user's, who shows the screen
+        file.write_text(text)
+
+
+def _browse(program: str, folder: Path, profile: Path) -> None:
+    try:
+        pin = (folder / _PIN).read_text()
+    except OSError as fault:
+        raise UsageError(f"{folder} holds nothing to begin with ({fault.strerror}); ostiary kiosk start") from fault
+    # Over TLS, the browser is shown by its key who is the door: it may be called 127.0.0.1 by nobody but us.
+    trust = [f"--ignore-certificate-errors-spki-list={pin}", "--test-type"] if pin else []
+    start_page = (folder / _START).absolute().as_uri()
+    os.execv(program, [program, *_OPTIONS, *trust, f"--user-data-dir={profile}", start_page])  # noqa: S606
+
+
+def _own_key(web: WebSettings) -> str:
+    """Return the SHA-256 of the key in the web's certificate, in base64; "" without TLS. Raises ConfigError."""
+    if not web.tls:
+        return ""
+    import base64  # noqa: PLC0415 - a list of commands has no use for any of these
+    import hashlib  # noqa: PLC0415 - likewise
+
+    from cryptography import x509  # noqa: PLC0415 - likewise
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 - likewise
+
+    try:
+        certificate = x509.load_pem_x509_certificate(Path(web.cert_file).read_bytes())
+    except (OSError, ValueError) as fault:
+        raise ConfigError(f"web.cert_file {web.cert_file} cannot be read: {fault}") from fault
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(key).digest()).decode()
 
 
 def _entry(installation: Installation) -> str:

@@ -55,21 +55,24 @@ def report(installation: Installation, *, as_json: bool) -> None:
 @privacy.command()
 @click.option("--dry-run", is_flag=True, help="Only say who would be erased.")
 @click.option("--yes", is_flag=True, help="Do not ask again.")
+@click.option("--unasked", is_flag=True, help="As a reader does: never many at once, nor by a clock that nobody set.")
 @_JSON
 @with_installation
-def purge(installation: Installation, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+def purge(installation: Installation, *, dry_run: bool, yes: bool, unasked: bool, as_json: bool) -> None:
     """Erase everybody whose time is over by the rules of [retention]; a running reader does so once a day."""
-    from appliance.privacy.purge import Purge  # noqa: PLC0415  as above
+    from appliance.privacy.purge import Purge, most_unasked  # noqa: PLC0415  as above
     from appliance.privacy.retention import rules_of  # noqa: PLC0415  as above
 
     rules = rules_of(installation.settings.retention)
+    if unasked:
+        _demand_a_clock(installation)
     with installation.open_gallery() as gallery, installation.open_audit() as audit:
         run = Purge(gallery, audit, rules, _today(), CLI)
         outcome = run.run(dry=True)
         if not dry_run:
-            if outcome.due and not yes:
+            if outcome.due and not (yes or unasked):
                 click.confirm(f"Erase {len(outcome.due)} of {outcome.looked_at} people for good?", abort=True, err=True)
-            outcome = run.run()
+            outcome = run.run(most=most_unasked(gallery) if unasked else None)
     with Ledger(installation.ledger_file) as ledger:
         for one in outcome.erased:
             ledger.forget(one.receipt.person_id)
@@ -115,6 +118,14 @@ def receipt(installation: Installation, person_id: str, *, receipt_hash: str | N
         click.echo(f"entry {one.seq}: {one.event.detail}")
     if receipt_hash is not None and not any(receipt_hash.lower() in one.event.detail for one in entries):
         raise RefusedError(f"no entry of the log holds the receipt {receipt_hash!r}")
+
+
+def _demand_a_clock(installation: Installation) -> None:
+    """Raise RefusedError where nobody has set the clock, by which nobody is erased."""
+    from appliance.clock import WallClock  # noqa: PLC0415  as above
+
+    if not WallClock(installation.settings.access.clock)().clock_set:
+        raise RefusedError("nobody has set the clock; nobody is erased by it")
 
 
 def _today() -> date:

@@ -12,6 +12,8 @@ from appliance.errors import HardwareError, RefusedError
 from appliance.logs import logging_to
 
 if TYPE_CHECKING:
+    from sdnotify import SystemdNotifier
+
     from appliance.web.setup_code import SetupCode
 
 
@@ -41,7 +43,7 @@ def serve(installation: Installation) -> None:
 
     taken = f"the pages of {installation.state} are being served already"
     with logging_to(installation.settings.logs, "ostiary-web"), only_one(installation.state / "web.lock", taken):
-        running = server(installation)
+        running = server(installation, _service_manager().notify)
         os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), BESIDE))
         click.echo(f"web: {address(installation)}")
         _offer_set_up(installation)
@@ -61,6 +63,15 @@ def code(installation: Installation) -> None:
     if not _nobody_yet(installation):
         raise RefusedError("this device is set up already; ostiary account add makes further accounts")
     _tell(setup_code.renew(installation.setup_file))
+
+
+def _service_manager() -> SystemdNotifier:
+    from sdnotify import SystemdNotifier  # noqa: PLC0415 - as above
+
+    notifier = SystemdNotifier()
+    if notifier.socket is not None:
+        notifier.socket.settimeout(0)  # one that does not listen must not stop the pages
+    return notifier
 
 
 def _offer_set_up(installation: Installation) -> None:

@@ -92,9 +92,9 @@ class Purge:
             self.audit.append(_said(outcome, self.actor))
         return outcome
 
-    def run(self, *, dry: bool = False) -> Outcome:
+    def run(self, *, most: int | None = None, dry: bool = False) -> Outcome:
         """Do all of it at once and return the outcome. Raises as `steps`."""
-        steps = self.steps(dry=dry)
+        steps = self.steps(most=most, dry=dry)
         while True:
             try:
                 next(steps)
@@ -173,10 +173,14 @@ class DailyPurge:
         if not moment.clock_set or self._done_on == today:
             return False
         self._done_on, self._wait_until_s = today, 0.0
-        most = max(MOST_UNASKED, self._gallery.size() // 10)
         run = Purge(self._gallery, self._audit, self._rules, today, self._actor)
-        self._steps = run.steps(most=most)
+        self._steps = run.steps(most=most_unasked(self._gallery))
         return True
+
+
+def most_unasked(gallery: Gallery) -> int:
+    """Return how many people may be erased in one run that nobody asked for."""
+    return max(MOST_UNASKED, gallery.size() // 10)
 
 
 def _said(outcome: Outcome, actor: Actor) -> Event:

@@ -16,16 +16,35 @@ from appliance.web.connection import Connection
 from appliance.web.gate import MAX_HEAD, Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from appliance.commands.options import Installation
 
 START_S = 20.0
+BEAT_TICKS = 10  # of uvicorn's, which are a tenth of a second apart
 
 
-def server(installation: Installation) -> uvicorn.Server:
+class _Watched(uvicorn.Server):
+    """A server that tells the service manager when it listens, and each second from its event loop that it lives."""
+
+    def __init__(self, config: uvicorn.Config, notify: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._notify = notify
+
+    # uvicorn's own `callback_notify` goes by the clock on the wall: one that is set back would keep it silent.
+    async def on_tick(self, counter: int) -> bool:
+        """Say so, and do what uvicorn does."""
+        if counter == 0:
+            self._notify("READY=1")
+        if counter % BEAT_TICKS == 0:
+            self._notify("WATCHDOG=1")
+        return await super().on_tick(counter)
+
+
+def server(installation: Installation, notify: Callable[[str], None] = lambda _: None) -> uvicorn.Server:
     """Return the server, not started. Its log is ours; it writes no access log, which would be a record of people.
 
+    `notify` hears READY=1 once it listens, and WATCHDOG=1 each second while its event loop turns.
     Raises HardwareError where the certificate cannot be used.
     """
     web = installation.settings.web
@@ -54,7 +73,7 @@ def server(installation: Installation) -> uvicorn.Server:
         raise HardwareError(f"the certificate {web.cert_file} with {web.key_file} cannot be used: {fault}") from fault
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    running = uvicorn.Server(config)
+    running = _Watched(config, notify)
     app.state.stopping = lambda: running.should_exit  # for streams that would go on for ever
     return running
 

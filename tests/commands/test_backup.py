@@ -43,6 +43,27 @@ def ostiary(installation: Installation, *words: str, answer: str = "") -> tuple[
     return done.exit_code, done.output
 
 
+def test_the_newest_backups_are_kept(installation: Installation, tmp_path: Path) -> None:
+    """F12: a timer's backups are whole, the oldest of them go and nothing else, and none before a new one is there."""
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    old = [folder / f"20{year}-01-01T020000Z.ostiary" for year in (21, 22, 70)]  # the last of a clock that was wrong
+    for one in [*old, folder / "mine.ostiary", folder / "2020-01-01T020000Z.ostiary.bak"]:
+        one.write_bytes(b"x")
+    code, said = ostiary(installation, "keep", str(folder), "--last", "2")
+    assert code == 0
+    assert f"deleted {old[0]}" in said
+    (made,) = {one.name for one in folder.iterdir()} - {
+        old[2].name,
+        "mine.ostiary",
+        "2020-01-01T020000Z.ostiary.bak",
+    }
+    assert ostiary(installation, "verify", str(folder / made))[0] == 0
+    (installation.state / "gallery.db").write_bytes(b"damaged")
+    assert ostiary(installation, "keep", str(folder), "--last", "1")[0] != 0
+    assert old[2].exists()
+
+
 def test_there_and_back(installation: Installation, tmp_path: Path) -> None:
     """C11 F12: a backup is written, verified and put back; the erased stay so, and all of it is logged."""
     file = str(tmp_path / "backup")

@@ -23,6 +23,7 @@ from appliance.enrolment.book import ENROLMENT
 from appliance.errors import ApplianceError
 from appliance.kept_faces.schema import KEPT
 from appliance.people.gallery import Consent, Gallery
+from appliance.privacy.purge import MOST_UNASKED
 from appliance.privacy.report import UNKNOWN
 from appliance.records import Embedding, Grade
 from appliance.signing import new_key
@@ -152,6 +153,24 @@ def test_purge_asks_and_erases(installation: Installation) -> None:
     assert code == 0
     assert "no longer let in" in said
     assert MARKER not in said
+
+
+def test_a_timer_purges_as_a_reader_does(tmp_path: Path, installation: Installation) -> None:
+    """J6: unasked, nobody is erased where many would be at once; else whoever is due is, and nobody is asked."""
+    assert installation.config_file is not None
+    with Gallery(installation.gallery_file) as gallery:
+        for number in range(MOST_UNASKED):
+            gone = gallery.add(f"Leaver {number}", Consent("Leaver", NOW), [face(number % 3)]).person_id
+            subject = gallery.subject(gone)
+            assert subject is not None
+            gallery.set_access(replace(subject, valid_until=NOW - timedelta(days=20)))
+    installation.config_file.write_text('[retention]\nleaver_days = 7\n[access]\nclock = "trusted"\n')
+    assert ostiary(installation, "purge", "--unasked")[0] == 0
+    assert len(names(installation)) == 2 + MOST_UNASKED
+    with Gallery(installation.gallery_file) as gallery:
+        gallery.remove(gallery.find("Leaver 0")[0].person_id)
+    assert ostiary(installation, "purge", "--unasked")[0] == 0
+    assert names(installation) == ["Bea"]
 
 
 def test_a_receipt_that_is_not_one(installation: Installation) -> None:

@@ -152,6 +152,29 @@ def test_the_browser_is_sent_in_unseen(
         await_state(page, State.IDLE)
 
 
+def test_the_screen_of_another_user_begins_with_a_folder(
+    installation: Installation, web: Web, reader: ScriptedReader, tmp_path: Path
+) -> None:
+    """E8: who shows the screen needs no file of ours but a page with a code that is good once, for a group to read."""
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\n')
+    browser.chmod(0o755)
+    folder = tmp_path / "start"
+    folder.mkdir()
+    program = [sys.executable, "-m", "appliance", "kiosk"]
+    where = ["--state", str(installation.state), "--config", _config(installation)]
+    shown = subprocess.run([*program, "browse", str(folder)], check=False, capture_output=True, text=True)
+    assert shown.returncode == 2
+    assert "ostiary kiosk start" in shown.stderr
+    subprocess.run([*program, "start", str(folder), *where], check=True, umask=0o027)
+    assert {one.name: one.stat().st_mode & 0o777 for one in folder.iterdir()} == {"start.html": 0o640, "pin": 0o640}
+    subprocess.run([*program, "browse", str(folder), "--browser", str(browser)], check=True)
+    assert (tmp_path / "arguments").read_text().endswith(f" {(folder / 'start.html').as_uri()}\n")
+    code = re.search(r"url=(\S+)\"", (folder / "start.html").read_text())
+    assert code is not None
+    assert [httpx.get(code[1]).status_code for _ in range(2)] == [200, 403]
+
+
 def _config(installation: Installation) -> str:
     file = installation.state / "here.toml"
     file.write_text(f"[web]\nport = {installation.settings.web.port}\n")
