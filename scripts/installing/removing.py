@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEPT = (
     "var/lib/ostiary*",
     "var/backups/ostiary*",
-    "etc/ostiary",
+    "etc/ostiary*",
     "etc/credstore.encrypted/ostiary.*",
 )
 
