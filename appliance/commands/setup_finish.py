@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,11 +20,10 @@ from appliance.setup.questions import pki_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from appliance.setup.draft import Draft
 
-_BROKER_AT = "/etc/mosquitto/ostiary"
+_BROKER_AT = Path("/etc/mosquitto/ostiary")
 _WAIT_S = 30.0
 
 
@@ -69,8 +69,10 @@ def left_to_do(draft: Draft) -> list[str]:
     lines = []
     if not place.running:
         lines.append("start the programs: sudo systemctl enable --now ostiary-controller ostiary-reader ostiary-web")
+    folder = place.state / "broker"
     if draft.own["broker"] == "here":
-        lines.append(f"give {place.state / 'broker'} to mosquitto: docs/broker.md, then ostiary broker check")
+        made = f"give {folder} to mosquitto: docs/broker.md, then ostiary broker check"
+        lines.append(made if folder.exists() else "ostiary setup once more: the broker's files could not be made")
     if not place.has_account:
         port = draft.settings.web.port
         lines.append(f"make the first account at http://localhost:{port}/setup, with the code of ostiary web code;")

@@ -52,7 +52,7 @@ def find(draft: Draft, key: str) -> str:
     from appliance.drivers.door import open_pins  # noqa: PLC0415 - only now
     from appliance.setup.owner import as_owner_of  # noqa: PLC0415 - as above
     from appliance.setup.questions import board_of  # noqa: PLC0415 - as above
-    from appliance.setup.wires import WAIT_S  # noqa: PLC0415 - as above
+    from appliance.setup.wires import WAIT_S, closed  # noqa: PLC0415 - as above
     from appliance.setup.wires import find as wired  # noqa: PLC0415 - as above
 
     settings = draft.settings
@@ -66,8 +66,9 @@ def find(draft: Draft, key: str) -> str:
     with owned, open_pins(settings, state, free) as pins:
         if not pins:
             raise RefusedError("no pin can be watched: none is known of this board, or a running controller has them")
+        rest = closed(pins)
         click.echo(f"  Move it now, and hold it for a moment: {WAIT_S:g} s.")
-        found = wired(pins, WAIT_S)
+        found = wired(pins, rest, WAIT_S)
     if found is None:
         click.echo(f"  None of the pins {', '.join(map(str, pins))} changed. Look at the wire, or type the pin.")
         return ""

@@ -20,6 +20,7 @@ NONE = "none"  # how an empty text is written and shown
 YES_NO = (("yes", ""), ("no", ""))
 _WORDS = {"yes": "true", "no": "false"}
 _KEYS = {key.path: key for key in keys()}
+_PATTERN = "; String should match pattern"
 _LISTED = {"true": "yes", "false": "no"}
 
 
@@ -50,6 +51,8 @@ class Question:
             return self.take(draft, text)
         except (ConfigError, RefusedError) as fault:
             said = str(fault).removeprefix(f"configuration {NAME}: ")
+            if self.key in words.FORMS and _PATTERN in said:  # which is no plain word
+                said = f"{said.partition(_PATTERN)[0]}; {words.FORMS[self.key]}"
             raise UsageError(said if said.startswith(self.key) else f"{self.key}: {said}") from fault
 
 

@@ -84,6 +84,8 @@ def picture(view: NDArray[np.uint8], columns: int, lines: int, *, colours: bool)
     height, width = view.shape[:2]
     scale = min(columns / width, 2 * lines / height)
     small = pixels.shrunk(view, max(2, int(max(width, height) * scale)))
+    if small.shape[0] < 2:
+        small = small.repeat(2, axis=0)
     text = Text(no_wrap=True, end="")
     for top, below in zip(small[0:-1:2], small[1::2], strict=False):  # an odd last row is left out
         for upper, lower in zip(top.tolist(), below.tolist(), strict=True):

@@ -43,17 +43,18 @@ def judged(rest: Mapping[int, bool], moved: Mapping[int, bool]) -> Wired | None:
 
 def find(
     pins: Mapping[int, InputLines],
+    rest: Mapping[int, bool],
     wait_s: float = WAIT_S,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Wired | None:
     """Return the switch that is moved within `wait_s` and held for 0.3 s; None where none is.
 
-    Each of `pins` has one input, active while its circuit is closed. Raises RefusedError where more than one changes,
-    and DoorError where the pins cannot be read.
+    Each of `pins` has one input, active while its circuit is closed; `rest` is how they were before. Raises
+    RefusedError where more than one changes, and DoorError where the pins cannot be read.
     """
-    rest, end_s = closed(pins), clock() + wait_s
     since_s = clock()
+    end_s = since_s + wait_s
     found: Wired | None = None
     while clock() < end_s:
         sleep(LOOK_S)

@@ -161,6 +161,14 @@ CHECK = """\
 Try models, camera, gallery, log, controller, door, broker and clock once it is
 written?"""
 
+# What an answer must look like, where the settings have a pattern for it.
+FORMS = {
+    "device.id": "letters, digits, _ and - are allowed, 63 at most",
+    "device.door": "letters, digits, _ and - are allowed, 63 at most",
+    "door.chip": "a device such as /dev/gpiochip0 is needed",
+    **dict.fromkeys((f"inputs.{name}" for name in INPUTS), "a pin and NO or NC is needed, such as 23 NO"),
+}
+
 MEANING = {
     ("door.strike", "fail_secure"): "locked without power: most strikes",
     ("door.strike", "fail_safe"): "unlocked without power: every magnet",

@@ -49,7 +49,7 @@ class Hand:
 def found(pins: dict[int, InputLines], *moves: tuple[float, Callable[[], object]]) -> Wired | None:
     """Return what is found while a hand moves switches."""
     hand = Hand(*moves)
-    return find(pins, 10.0, hand.clock, hand.sleep)
+    return find(pins, closed(pins), 10.0, hand.clock, hand.sleep)
 
 
 def on_pi(chip: WiredChip, *pins: int) -> dict[int, InputLines]:
@@ -96,8 +96,9 @@ def test_switch_is_found_in_the_simulation(tmp_path: Path) -> None:
     pressed = threading.Timer(0.1, world.set, (Input.REX,), {"active": True})
     with open_pins(Settings(), tmp_path, PI.inputs) as pins:
         assert sorted(pins) == [16, 22, 23, 24, 25, 27]
+        rest = closed(pins)
         pressed.start()
-        assert find(pins, 5.0) == Wired(23, normally_closed=False)
+        assert find(pins, rest, 5.0) == Wired(23, normally_closed=False)
     pressed.join()
 
 

@@ -1,0 +1,84 @@
+"""What the camera sees, in the terminal of whoever aims it."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from appliance.commands.options import Installation
+from appliance.config import CameraSettings, Settings
+from appliance.drivers.scene import Scene, Visit
+from appliance.drivers.simulated import Script, SimulatedCamera
+from appliance.errors import CameraError
+from appliance.pipeline.reading import ModelStages
+from appliance.records import Frame
+from appliance.setup.sight import frames, picture, see
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def stages() -> ModelStages:
+    """Return the shipped stages."""
+    return ModelStages(Settings())
+
+
+def visited(visit: Visit, at_s: float) -> Frame:
+    """Return what the simulated camera sees of a visit after so long."""
+    settings = CameraSettings(source="simulated")
+    camera = SimulatedCamera(Script(Scene(visits=(visit,))), settings, paced=False)
+    while (frame := camera.read()) is not None:
+        if frame.captured_at_s >= at_s:
+            return frame
+    raise AssertionError(f"the scene was over before {at_s} s")
+
+
+def test_face_is_told_in_words(stages: ModelStages) -> None:
+    """A17: who aims the camera is told how large the face is, whether it is sharp, and how much light there is."""
+    said = see(visited(Visit(pause_s=0.1), 2.5), stages).words
+    assert said.startswith("one face, ")
+    assert "sharp" in said
+    assert "good enough to enrol" in said
+    assert len(said) <= 78
+
+
+def test_dark_face_is_called_dark(stages: ModelStages) -> None:
+    """A5: a face in the dark, or a covered lens, is not called good."""
+    dark = see(visited(Visit(pause_s=0.1, light=0.15), 2.5), stages)
+    assert "good enough" not in dark.words
+    covered = see(Frame(np.zeros((480, 640, 3), np.uint8), 1.0, 1), stages)
+    assert covered.words == "nobody in sight; light 0 of 255"
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(78, 18), (40, 40), (10, 4)])
+@pytest.mark.parametrize("shape", [(480, 640), (64, 3840), (2160, 120)])
+def test_picture_fits(columns: int, lines: int, shape: tuple[int, int]) -> None:
+    """A picture takes no more room than it is given, whatever its shape."""
+    view = np.random.default_rng(1).integers(0, 255, (*shape, 3), np.uint8)
+    for colours in (True, False):
+        rows = picture(view, columns, lines, colours=colours).plain.splitlines()
+        assert 0 < len(rows) <= lines
+        assert all(0 < len(row) <= columns for row in rows)
+
+
+def test_picture_shows_what_is_bright_where() -> None:
+    """The upper pixel of a letter is its own colour and the lower its ground's; without colours, bright is dense."""
+    view = np.zeros((4, 4, 3), np.uint8)
+    view[:2, :, 0] = 255  # red above black
+    said = io.StringIO()
+    Console(file=said, force_terminal=True, color_system="truecolor").print(picture(view[1:3], 4, 1, colours=True))
+    assert said.getvalue().startswith("\x1b[38;2;255;0;0;48;2;0;0;0m▀")
+    assert picture(view, 4, 2, colours=False).plain == "----\n    \n"
+
+
+def test_recording_is_shown_to_its_end(tmp_path: Path) -> None:
+    """A1: a source that is not there is said to be so, and nothing is shown in its place."""
+    installation = Installation(Settings(), tmp_path, None)
+    gone = Settings(camera=CameraSettings(source=str(tmp_path / "none.mp4")))
+    with pytest.raises(CameraError, match=r"none\.mp4"):
+        next(frames(installation, gone))
