@@ -169,8 +169,11 @@ class Placing:
             if entry not in self.record.lines:
                 self.record.lines.append(entry)
                 records.write(self.device, self.record)
-            text = path.read_text()
-            records.put(path, (text.rstrip("\n") + f"\n{added.line}\n").encode(), path.stat().st_mode & 0o777)
+            lines = path.read_text().splitlines()
+            sections = [line for line in lines if line.startswith("[")]
+            if added.section and sections[-1:] != [added.section]:
+                lines.append(added.section)
+            records.put(path, "\n".join([*lines, added.line, ""]).encode(), path.stat().st_mode & 0o777)
 
         return Step(f"add `{added.line}` to {path}", needed, do)
 

@@ -19,7 +19,7 @@ SYSTEMS = ("raspberry-pi", "jetson", "debian")
 _KEYS = {
     "package": {"names", "roles", "systems"},
     "file": {"from", "to", "mode", "group", "keep", "enable", "roles", "systems"},
-    "line": {"in", "line", "roles", "systems"},
+    "line": {"in", "line", "section", "roles", "systems"},
 }
 
 
@@ -62,6 +62,7 @@ class AddedLine:
 
     target: PurePosixPath  # on the device, absolute
     line: str
+    section: str  # the header that must stand above it, "" for none
     roles: tuple[str, ...]
     systems: tuple[str, ...]
 
@@ -99,7 +100,7 @@ def read(tree: Path) -> Table:
         ),
         tuple(_file(entry) for entry in _entries(found, "file", required={"from", "to"})),
         tuple(
-            AddedLine(_place(entry["in"]), entry["line"], *_meant(entry))
+            AddedLine(_place(entry["in"]), entry["line"], entry.get("section", ""), *_meant(entry))
             for entry in _entries(found, "line", required={"in", "line"})
         ),
     )

@@ -97,7 +97,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a Pi with everything of ours, all roles, installed from this very tree."""
     target = system(tmp_path_factory.mktemp("pi"), "raspberry-pi")
     (target / "boot/firmware").mkdir(parents=True)
-    (target / "boot/firmware/config.txt").write_text("arm_64bit=1")
+    (target / "boot/firmware/config.txt").write_text("arm_64bit=1\n[pi4]\narm_boost=1")
     done = command("--root", str(target), "--no-packages", *(word for role in table.ROLES for word in ("--role", role)))
     assert done.returncode == 0, done.stderr
     return target
@@ -129,7 +129,8 @@ def test_everything_lies_where_the_list_says(door: Path) -> None:
         assert (found.st_uid, found.st_gid) == (0, device.number_of("group", file.group)), path
         if file.enable:
             assert file.target.name in started(door), file.target
-    assert "include ostiary.txt" in (door / "boot/firmware/config.txt").read_text().splitlines()
+    fragments = "[all]\ninclude ostiary.txt\ninclude ostiary-kiosk.txt\n"  # of one board alone, they would not hold
+    assert (door / "boot/firmware/config.txt").read_text() == f"arm_64bit=1\n[pi4]\narm_boost=1\n{fragments}"
     assert (door / "var/lib/ostiary").stat().st_uid == device.number_of("passwd", "ostiary-reader")
 
 
@@ -299,7 +300,7 @@ def test_uninstall_leaves_what_the_door_remembers(lived_in: Path) -> None:
     assert command("--root", str(lived_in), "--uninstall").returncode == 0
     assert not (lived_in / "opt/ostiary").exists()
     assert not list((lived_in / "etc/systemd").rglob("ostiary*"))
-    assert (lived_in / "boot/firmware/config.txt").read_text() == "arm_64bit=1\n"
+    assert (lived_in / "boot/firmware/config.txt").read_text() == "arm_64bit=1\n[all]\n"
     assert (lived_in / "var/lib/ostiary/gallery.db").read_text() == "people"
     assert (lived_in / "etc/ostiary/appliance.toml").exists()
     assert (lived_in / "etc/udev/rules.d/60-ostiary.rules").read_text() == "# mine\n"
