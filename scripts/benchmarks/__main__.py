@@ -304,6 +304,15 @@ def kills(times: int) -> int:
 
 
 @root.command()
+@click.option("--writes", type=click.IntRange(1), default=300, show_default=True, help="Each fails once, of each kind.")
+def faults(writes: int) -> int:
+    """Let the disk fail at the n-th write of a running reader: exit 1 where anything is opened, lost or half done."""
+    from . import faults as bench  # noqa: PLC0415
+
+    return bench.run(writes)
+
+
+@root.command()
 @click.option("--frames", type=click.IntRange(100), default=10_000_000, show_default=True)
 @click.option("--models", is_flag=True, help="Ask the models about each frame, not once about each picture.")
 def soak(frames: int, *, models: bool) -> None:

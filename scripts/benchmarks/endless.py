@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from appliance.records import Embedding, FaceDetection, Geometry, Liveness, Quality
     from appliance.service import Service
 
+DIMENSION = 512  # of the default embedder's templates
 RATE = 15.0  # frames a second of the film's own time
 WIDTH_PX, HEIGHT_PX = 320, 240
 NEAR = 1.5  # how near visitors come, so that a face in so small a picture is large enough to be read
@@ -34,6 +36,7 @@ class Film:
     """A recording that runs over and over until so many frames are read; its time goes on."""
 
     live = False
+    identity = ""
 
     def __init__(self, frames: int, visits: Sequence[Visit], empty: int) -> None:
         """Take how many frames there are in all, who comes in a turn, and the frames of nobody before each."""
@@ -47,15 +50,15 @@ class Film:
             moments = np.arange(round(visit.for_s * RATE)) / RATE
             self.pictures += [frozen(renderer.draw(visit, float(at_s))) for at_s in moments]
         self._left = frames
-        self._sequence = 0
+        self.sequence = 0
 
     def read(self) -> Frame | None:
         """Return the next frame; None when there were enough."""
         if self._left <= 0:
             return None
         self._left -= 1
-        self._sequence += 1
-        return Frame(self.pictures[self.shown(self._sequence)], self._sequence / RATE, self._sequence)
+        self.sequence += 1
+        return Frame(self.pictures[self.shown(self.sequence)], self.sequence / RATE, self.sequence)
 
     def shown(self, sequence: int) -> int:
         """Return the number of the picture that this frame shows."""
@@ -69,7 +72,9 @@ class Remembered:
     """The stages, asked once for each picture of the film."""
 
     def __init__(self, stages: Stages, film: Film) -> None:
-        self._of = {"detect": stages.detect, "align": stages.align, "assess": stages.assess, "score": stages.score}
+        self._of = dict[str, Callable[..., Any]](
+            detect=stages.detect, align=stages.align, assess=stages.assess, score=stages.score
+        )
         self._embed = stages.embed
         self._film = film
         self._known: dict[Hashable, Any] = {}

@@ -37,7 +37,7 @@ from appliance.errors import UsageError
 from appliance.people.gallery import Gallery
 
 from . import report
-from .endless import enrol_astronaut
+from .endless import DIMENSION, enrol_astronaut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,14 +129,14 @@ def kill(times: int) -> Outcome:
                 if (number + 1) % _EACH_VERIFIED == 0:
                     print(f"{number + 1} kills, faults: {len(outcome.faults)}", flush=True)
             _end_well(folder)
-        judge(installation, outcome)
+        judge(installation, SimulatedDoorObserver(folder / "simulated-door"), outcome)
     return outcome
 
 
 def _digest(installation: Installation, model_id: str) -> str:
     """Return a hash over every template, with whose it is, and the model it is of."""
     with Gallery(installation.gallery_file) as gallery:
-        seen = gallery.snapshot(model_id, 512)
+        seen = gallery.snapshot(model_id, DIMENSION)
         rows = zip(seen.person_ids, seen.reference_ids, seen.matrix, strict=True)
         return f"{model_id} {hashlib.sha256(repr([(*ids, row.tobytes()) for *ids, row in rows]).encode()).hexdigest()}"
 
@@ -226,17 +226,19 @@ def _end_well(folder: Path) -> None:
         process.communicate()
 
 
-def judge(installation: Installation, outcome: Outcome) -> None:
+def judge(installation: Installation, door: SimulatedDoorObserver, outcome: Outcome) -> None:
     """Hold every rising edge of the lock against the log."""
     with installation.open_audit() as audit:
         if not (verdict := audit.verify()).ok:
             outcome.faults.append(f"the log does not hold from entry {verdict.first_bad} on: {verdict.why}")
         entries = list(audit.read())
     outcome.entries = len(entries)
-    grants = {one.event.presentation_id: one for one in entries if one.event.event_type is EventType.ACCESS_GRANTED}
+    grants: dict[str, AuditEvent] = {}  # the first of each visit
+    for one in entries:
+        if one.event.event_type is EventType.ACCESS_GRANTED:
+            grants.setdefault(one.event.presentation_id, one)
     outcome.grants = len(grants)
-    history = SimulatedDoorObserver(installation.state / "simulated-door").history()
-    edges = [at_s for at_s, level, _ in history if level == 1]
+    edges = [at_s for at_s, level, _ in door.history() if level == 1]
     unlocked = [one for one in entries if one.event.event_type is EventType.DOOR_UNLOCKED]
     if len(edges) != len(unlocked):
         outcome.faults.append(f"the lock was driven high {len(edges)} times, and the log has {len(unlocked)} of them")

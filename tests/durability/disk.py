@@ -106,7 +106,7 @@ class Disk:
         """Note what became of the files that are not SQLite's."""
         seen: dict[str, tuple[int, bytes]] = {}
         for path in sorted(self.folder.iterdir()):
-            if path.is_dir() or path.name in self._ours or path.name.endswith(_UNMAPPED):
+            if not path.is_file() or path.name in self._ours or path.name.endswith(_UNMAPPED):
                 continue
             found, content = path.stat(), path.read_bytes()
             number = self._numbers.setdefault((found.st_dev, found.st_ino), self._next())

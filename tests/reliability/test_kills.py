@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from appliance.commands.options import Installation
 from appliance.config import Settings
 from appliance.contract import EventType, Reason
-from appliance.drivers.simulated_door import SimulatedLock
+from appliance.drivers.simulated_door import SimulatedDoorObserver, SimulatedLock
 from appliance.records import Event
 from scripts.benchmarks.__main__ import main
 from scripts.benchmarks.kills import Outcome, judge
@@ -51,6 +51,6 @@ def test_unlocking_without_a_grant_is_found(tmp_path: Path) -> None:
             audit.append(told(EventType.DOOR_UNLOCKED, visit, "pulse [00000000-1]"))
     lock.close()
     outcome = Outcome()
-    judge(installation, outcome)
+    judge(installation, SimulatedDoorObserver(tmp_path / "simulated-door"), outcome)
     assert outcome.pulses == 3
     assert [fault.partition(":")[0] for fault in outcome.faults] == ["entry 4", "entry 5"]

@@ -1,0 +1,17 @@
+"""A disk that fails under the running reader."""
+
+from __future__ import annotations
+
+from scripts.benchmarks.faults import KINDS, fail
+
+
+def test_disk_that_fails_under_the_reader() -> None:
+    """F3, F4, J8: whichever write of a grant fails, nothing opens unwritten; what is refused is not there.
+
+    Once the disk is well the next visitor is let in, and everybody who was told to be enrolled is.
+    """
+    outcome = fail(KINDS[2], 2)
+    assert outcome.faults == []
+    assert outcome.met == 2
+    assert outcome.refused >= 2
+    assert outcome.log.pulses == outcome.log.grants > 0
