@@ -84,10 +84,11 @@ def test_claimed_faults_have_a_test_that_names_them() -> None:
     assert [fault for fault in claimed if not re.search(rf"\b{fault}\b", promises)] == []
 
 
-def test_threat_model_leans_on_faults_that_are_claimed() -> None:
-    """Each fault that docs/threat-model.md names is a row of docs/security.md."""
+@pytest.mark.parametrize("paper", ["threat-model", "privacy-impact", "compliance"])
+def test_papers_lean_on_faults_that_are_claimed(paper: str) -> None:
+    """Each fault that a paper about trust names is a row of docs/security.md."""
     claimed = set(CLAIMED.findall((ROOT / "docs" / "security.md").read_text(encoding="utf-8")))
-    named = set(re.findall(r"\b[A-J]\d{1,2}\b", (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")))
+    named = set(re.findall(r"\b[A-J]\d{1,2}\b", (ROOT / "docs" / f"{paper}.md").read_text(encoding="utf-8")))
     assert named
     assert sorted(named - claimed) == []
 
