@@ -112,7 +112,7 @@ def _set_zone(draft: Draft) -> None:
     except (OSError, subprocess.TimeoutExpired) as fault:
         raise HardwareError(f"the time zone could not be set: {fault}; later: {by_hand}") from fault
     if done.returncode != 0:
-        raise HardwareError(f"the time zone could not be set: {done.stderr.strip()}; later: {by_hand}")
+        raise HardwareError(f"the time zone could not be set: {' '.join(done.stderr.split())}; later: {by_hand}")
     click.echo(f"time zone: {zone}")
 
 
@@ -141,8 +141,8 @@ def _with_restart(context: click.Context, draft: Draft, here: Mapping[str, Path]
     """Start the programs anew, with a check while the reader leaves the camera alone."""
     running = draft.place.running
     others = tuple(unit for unit in running if unit != units.CONTROLLER)
-    units.tell("stop", others)
     try:
+        units.tell("stop", others)
         units.tell("restart", tuple(unit for unit in running if unit == units.CONTROLLER))
         _check(context, draft, here)
     finally:

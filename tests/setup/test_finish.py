@@ -1,0 +1,106 @@
+"""What comes after the questions: the programs, the time zone, and what is left to do. The system's tools stand in."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from appliance.commands.setup import setup
+from appliance.commands.setup_finish import finish, left_to_do, summary
+from appliance.setup.question import interview
+from appliance.setup.questions import QUESTIONS
+from tests.setup.here import draft
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.setup.draft import Draft
+
+UNITS = ("ostiary-controller.service", "ostiary-reader.service", "ostiary-web.service")
+
+root_alone = pytest.mark.skipif(os.geteuid() != 0, reason="only root may set the time zone")
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have tools of the system that note in the returned file what they are asked, and fail at the verbs in `fails`."""
+    asked = tmp_path / "asked"
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("systemctl", "timedatectl"):
+        tool = folder / name
+        tool.write_text(f'#!/bin/sh\necho {name} "$@" >> {asked}\n! grep -qsx "$1" {tmp_path}/fails\n')
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    return asked
+
+
+def answered(first: Draft, **said: str) -> Draft:
+    """Return the draft after these answers to the wizard's own questions."""
+    silent = {"check": "no", "code": "no", **said}
+    return interview(first, QUESTIONS, lambda question, so_far: question.answer(so_far, silent.get(question.key, "")))
+
+
+def running(first: Draft, *units: str) -> Draft:
+    """Return the draft of a device on which these units run."""
+    return replace(first, place=replace(first.place, running=units))
+
+
+def test_programs_are_restarted_round_the_check(tmp_path: Path, tools: Path) -> None:
+    """G1: reader and web stop before the controller takes the new pins, and come back once everything was tried."""
+    done = answered(running(draft(tmp_path), *UNITS), restart="yes")
+    finish(click.Context(setup), done)
+    assert tools.read_text().splitlines() == [
+        "systemctl stop ostiary-reader.service ostiary-web.service",
+        "systemctl restart ostiary-controller.service",
+        "systemctl start ostiary-reader.service ostiary-web.service",
+    ]
+
+
+def test_controller_that_fails_is_told(tmp_path: Path, tools: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """G2: a controller that cannot have its new pins is told in one line, exit 3, and the others run again."""
+    (tmp_path / "fails").write_text("restart\n")
+    done = answered(running(draft(tmp_path), *UNITS), restart="yes")
+    with pytest.raises(click.exceptions.Exit) as ended:
+        finish(click.Context(setup), done)
+    assert ended.value.exit_code == 3
+    assert "systemctl restart ostiary-controller.service failed" in capsys.readouterr().err
+    assert tools.read_text().splitlines()[-1] == "systemctl start ostiary-reader.service ostiary-web.service"
+
+
+def test_programs_that_may_not_be_restarted_are_left_alone(tmp_path: Path, tools: Path) -> None:
+    """Whoever says no has nothing restarted."""
+    finish(click.Context(setup), answered(running(draft(tmp_path), *UNITS), restart="no"))
+    assert not tools.exists()
+
+
+@root_alone
+def test_time_zone_is_set_after_everything_was_seen(tmp_path: Path, tools: Path) -> None:
+    """H4: another time zone is told before it is written, and set once; the one that holds already is not touched."""
+    first = draft(tmp_path)
+    same, other = answered(first), answered(first, time_zone="Asia/Tokyo")
+    assert summary(first, same) == ["  nothing"]
+    assert summary(first, other) == ["  time zone Asia/Tokyo  (was Europe/Berlin)"]
+    assert not tools.exists()
+    finish(click.Context(setup), same)
+    assert not tools.exists()
+    finish(click.Context(setup), other)
+    assert tools.read_text() == "timedatectl set-timezone Asia/Tokyo\n"
+
+
+def test_what_is_left_is_said_until_it_is_done(tmp_path: Path) -> None:
+    """A door that is not commissioned, with nobody enrolled and no account, is not called done."""
+    new = answered(draft(tmp_path), broker="here")
+    said = "\n".join(left_to_do(new))
+    for word in ("systemctl", "commission spoof", "enrol camera", "/setup", "keys export", "hardware.md", "once more"):
+        assert word in said
+    (new.place.state / "commissioning.json").touch()
+    (new.place.state / "broker").mkdir()
+    later = replace(new, place=replace(new.place, running=UNITS, has_account=True))
+    said = "\n".join(left_to_do(later))
+    for word in ("systemctl", "commission spoof", "/setup", "once more"):
+        assert word not in said
