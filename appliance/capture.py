@@ -99,6 +99,7 @@ class Capture:
         self._watch = FrameWatch(stall_s)
         self._ready = threading.Condition()
         self._frame: Frame | None = None
+        self._identity = ""
         self._woken = False
         self._fault = ""
         self._heard_s = time.monotonic()
@@ -144,6 +145,12 @@ class Capture:
         """Whether a recording has been read to its end and its last frame was taken."""
         with self._ready:
             return self._ended and self._frame is None
+
+    @property
+    def identity(self) -> str:
+        """What the camera of the newest frame says it is; "" before the first, or where it can say nothing."""
+        with self._ready:
+            return self._identity
 
     @property
     def counters(self) -> Counters:
@@ -192,6 +199,7 @@ class Capture:
             raise CameraStalledError(f"camera {words}")
         with self._ready:
             self._heard_s = time.monotonic()
+            self._identity = camera.identity
             if words or accepted:  # a picture that was stuck before it was reopened must change first
                 self._fault = f"camera {words}" if words else ""
             if not camera.live:

@@ -57,6 +57,8 @@ class CameraSettings(Section):
     height_px: Annotated[int, Field(ge=120, le=2160)] = 480
     frame_rate: Annotated[float, Field(ge=1, le=120)] = 15.0
     stall_s: Annotated[float, Field(ge=0.2, le=30)] = 1.0
+    integrity: Literal["on", "off"] = "on"  # whether another camera, another view or a lost focus ends face mode
+    moved_s: Annotated[float, Field(ge=1, le=600)] = 20.0  # another view or no focus for so long
 
 
 class RecognitionSettings(Section):

@@ -61,6 +61,11 @@ def shrunk(pixels: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
     return cast("NDArray[np.uint8]", cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
+def averaged(pixels: NDArray[np.uint8], width_px: int, height_px: int) -> NDArray[np.uint8]:
+    """Return an (H, W) or (H, W, 3) picture brought to this size; each pixel is the mean of what falls into it."""
+    return cast("NDArray[np.uint8]", cv2.resize(pixels, (width_px, height_px), interpolation=cv2.INTER_AREA))
+
+
 def swapped(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the picture with its first and last colour exchanged: RGB as BGR, laid out anew."""
     return cast("NDArray[np.uint8]", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
@@ -94,6 +99,18 @@ def detail(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
 def against_surroundings(picture: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
     """Return an (H, W) picture less the mean of the square about each pixel: without slow changes of light."""
     return cast("NDArray[np.float32]", picture - cv2.blur(picture, (side_px, side_px)))
+
+
+def slopes(picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return by how much an (H, W) picture rises to the right and downwards, in levels a pixel (Sobel)."""
+    right = cv2.Sobel(picture, cv2.CV_32F, 1, 0, scale=0.125)
+    down = cv2.Sobel(picture, cv2.CV_32F, 0, 1, scale=0.125)
+    return cast("NDArray[np.float32]", right), cast("NDArray[np.float32]", down)
+
+
+def second_differences(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the Laplacian of an (H, W) picture."""
+    return cast("NDArray[np.float32]", cv2.Laplacian(grey, cv2.CV_32F))
 
 
 def moved(picture: NDArray[np.float32], homography: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -23,11 +23,12 @@ from appliance.access_desk import AccessDesk
 from appliance.admission import Admission
 from appliance.asking import Asking
 from appliance.audit import AuditLog
+from appliance.camera_integrity import CameraIntegrity
 from appliance.capture import Capture
 from appliance.clerk import Clerk
 from appliance.clock import WallClock
 from appliance.commissioning.clearance import clearance
-from appliance.contract import Alarm, EventType, Topic
+from appliance.contract import Alarm, EventType, Reason, Topic
 from appliance.door.link import ControllerLink
 from appliance.doorway import Doorway, latest_written
 from appliance.drivers.camera import open_camera
@@ -114,6 +115,7 @@ class Service:
         self._presentations = Presentations(self.settings.recognition.reading_s)
         mirror = Mirror()
         self._capture = Capture(lambda: open_camera(self.settings.camera), self.settings.camera.stall_s, mirror.offer)
+        self._integrity = CameraIntegrity(installation.camera_file, self.settings.camera)
         self.link = ControllerLink(installation.controller_socket)
         device = self.settings.device
         with contextlib.ExitStack() as opening:
@@ -246,10 +248,11 @@ class Service:
         """Do everything once; tell whether a frame was read. A fault is written down, never the end."""
         try:
             frame = self._capture.take(TURN_S)
+            relied_on = frame is not None and self._may_rely_on(frame)
             self._tend()
-            if frame is None:
+            if frame is None or not relied_on:
                 self._front.show(None)
-                return False
+                return frame is not None
             self._frame_s = frame.captured_at_s
             step = self._pipeline.step(frame, self._snapshot, self._point(), self._serve)
             self._see(step, frame)
@@ -266,6 +269,10 @@ class Service:
             self._presentations.forget()
             return False
         return True
+
+    def _may_rely_on(self, frame: Frame) -> bool:
+        """Tell whether this is the camera that was taken for this door, in its place; a recording is."""
+        return not self._live or self._integrity.see(frame, self._capture.identity, nobody=self._nobody)
 
     def _wake(self) -> None:
         """Have the loop look at what came in, whether it waits for a frame or for the models; from any thread."""
@@ -350,9 +357,11 @@ class Service:
             self._upgrade.hear(event)
 
     def _note_camera(self) -> None:
-        fault = self._capture.fault() if self._live else ""  # one of a recording ends the run
+        # One of a recording ends the run.
+        fault = (self._capture.fault() or self._integrity.fault) if self._live else ""
         if bool(fault) != bool(self._camera_fault):
-            self._say(EventType.CAMERA_FAULT if fault else EventType.CAMERA_RESTORED, fault)
+            what = (EventType.CAMERA_FAULT, Reason.DEGRADED_MODE) if fault else (EventType.CAMERA_RESTORED, None)
+            self._say(what[0], fault, what[1])
             self._show_camera(faulty=bool(fault))
         self._camera_fault = fault
 
@@ -364,6 +373,7 @@ class Service:
         counters = self._capture.counters
         return {
             "camera": self._camera_fault or "ok",
+            "camera_integrity": self._integrity.words if self._live else "off",
             "controller": "ok" if self.link.connected else "not connected",
             "door": self.doorway.words(),
             "broker": self._switchboard.trust.value,
@@ -386,10 +396,10 @@ class Service:
             self._switchboard.vitals(),
         )
 
-    def _say(self, kind: EventType, detail: str = "", presentation_id: str = "") -> None:
+    def _say(self, kind: EventType, detail: str = "", reason: Reason | None = None) -> None:
         actor = Actor(ActorKind.DEVICE, self.settings.device.id)
         now = datetime.now(UTC)
-        self.journal.append(Event(kind, now, actor, detail=detail, presentation_id=presentation_id))
+        self.journal.append(Event(kind, now, actor, reason=reason, detail=detail))
 
     def _finish(self) -> None:
         """Leave nothing open: no visit of a recording, no ticket, no unlocked door."""

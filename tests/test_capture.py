@@ -29,6 +29,7 @@ class PlayedCamera:
     """A live camera of 100 frames a second, to which a test can do everything that happens to real ones."""
 
     live = True
+    identity = ""
 
     def __init__(self, rate: float = 100.0) -> None:
         self._interval_s = 1 / rate

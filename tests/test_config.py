@@ -23,6 +23,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "camera.height_px": (120, 2160, True),
     "camera.frame_rate": (1.0, 120.0, True),
     "camera.stall_s": (0.2, 30.0, True),
+    "camera.moved_s": (1.0, 600.0, True),
     "home_assistant.hold_s": (1, 86400, True),
     "web.port": (1, 65535, True),
     "web.requests_per_s": (1, 10_000, True),

@@ -220,6 +220,7 @@ class CutShort:
     """A recording that breaks off after so many frames."""
 
     live = False
+    identity = ""
 
     def __init__(self, whole: SimulatedCamera, frames: int) -> None:
         self._whole = whole

@@ -36,6 +36,7 @@ class SecondHalf:
     """A recording from its middle on."""
 
     live = False
+    identity = ""
 
     def __init__(self, path: Path) -> None:
         count = len(all_frames(path))

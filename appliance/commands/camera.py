@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from appliance.commands.camera_memory import accept, status
 from appliance.commands.options import Installation, duration, with_installation
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ _WIDEST, _TALLEST = 78, 40
 @click.group()
 def camera() -> None:
     """List the cameras, and aim one."""
+
+
+camera.add_command(status)
+camera.add_command(accept)
 
 
 @camera.command("list")

@@ -136,6 +136,11 @@ class Installation:
         return self.state / "commissioning.json"
 
     @property
+    def camera_file(self) -> Path:
+        """What is remembered of the camera: which it is, and what it looked at."""
+        return self.state / "camera.json"
+
+    @property
     def device_key_file(self) -> Path:
         """The private key that this device signs its own results with."""
         return self.state / "device.key"

@@ -22,6 +22,7 @@ class Camera(Protocol):
     """A source of frames. Belongs to one thread."""
 
     live: bool  # False for a recording, which ends and has a time of its own
+    identity: str  # what the device says it is, the same at each opening; "" where it can say nothing
 
     def read(self) -> Frame | None:
         """Return the next frame, waiting for it at most the source's own time-out; None at the end of a recording.
@@ -40,6 +41,7 @@ class Paced:
 
     def __init__(self, recording: Camera) -> None:
         self.live = recording.live
+        self.identity = recording.identity
         self._recording = recording
         self._start_s = time.monotonic()
 

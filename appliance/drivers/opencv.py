@@ -11,6 +11,7 @@ import cv2
 
 from appliance.drivers.camera import checked, sound
 from appliance.drivers.photo import read_photo
+from appliance.drivers.v4l2 import identity_of
 from appliance.errors import CameraError, CameraStalledError, PhotoError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class OpenCvCamera:
 
     def __init__(self, source: int | str, backend: int, settings: CameraSettings) -> None:
         self._source = source
+        self.identity = identity_of(source) if backend == cv2.CAP_V4L2 else ""
         self._capture = cv2.VideoCapture(source, backend)
         if not self._capture.isOpened():
             raise CameraError(f"camera {source} cannot be opened; is it connected, and used by nobody else?")
@@ -86,6 +88,7 @@ class Recording:
     """A video file, from its first frame to its last; time is the recording's own, from 0."""
 
     live = False
+    identity = ""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -123,6 +126,7 @@ class PhotoFolder:
     """A folder of JPEG and PNG photos in the order of their names, ten a second; unreadable ones are passed over."""
 
     live = False
+    identity = ""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

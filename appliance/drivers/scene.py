@@ -48,12 +48,17 @@ class Visit(BaseModel):
     poses: bool = False  # looks straight ahead, to both sides, up and down, as a guided enrolment asks for
 
 
+Condition = Literal["sound", "frozen", "covered", "defocused", "moved"]
+
+
 class Scene(BaseModel):
-    """A script of visits, one after another."""
+    """A script of visits, one after another, and how the camera is that looks at them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     visits: tuple[Visit, ...] = ()
+    camera: Condition = "sound"
+    camera_id: Annotated[str, Field(max_length=100)] = "simulated"  # another one is another camera
 
 
 def read_scene(path: Path) -> Scene:
@@ -116,6 +121,19 @@ class Renderer:
         grain = np.roll(self._noise[self._turn.integers(4)], int(self._turn.integers(1 << 16)), axis=1)
         lit = picture.astype(np.float32) * np.float32(shimmer) + grain
         return _levels(lit)
+
+    def through(self, condition: Condition, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return what a camera in this condition makes of a picture; a frozen one makes none, and is not told here."""
+        width, height = self._size
+        if condition == "covered":
+            return _levels(12 + self._noise[self._turn.integers(4)])
+        if condition == "defocused":
+            return cast("NDArray[np.uint8]", cv2.GaussianBlur(picture, (0, 0), 0.03 * height))
+        if condition == "moved":  # turned aside by about ten degrees, and knocked askew
+            turn = cv2.getRotationMatrix2D((width / 2, height / 2), 6.0, 1.0)
+            turn[:, 2] += (0.16 * width, -0.06 * height)
+            return cast("NDArray[np.uint8]", cv2.warpAffine(picture, turn, self._size, borderMode=cv2.BORDER_REFLECT))
+        return picture
 
     def _with_visitor(self, visit: Visit, at_s: float) -> NDArray[np.uint8]:
         now = stance(visit, at_s)

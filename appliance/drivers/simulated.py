@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.drivers.camera import checked
-from appliance.drivers.scene import Renderer, Scene, Visit, read_scene
+from appliance.drivers.scene import Condition, Renderer, Scene, Visit, read_scene
 from appliance.errors import CameraError, CameraStalledError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ class Script:
 
     def __init__(self, scene: Scene, path: Path | None = None) -> None:
         self._visits = list(scene.visits)
+        self.condition: Condition = scene.camera
+        self.camera_id = scene.camera_id
         self._now_s = 0.0
         self._path = path
         self._stamp = self._modified()
@@ -70,20 +72,22 @@ class Script:
             return 0
 
     def _reread(self) -> None:
-        """Take up visits that were appended to the file; those already played stay as they were."""
+        """Take up the camera's condition and visits that were appended; those already played stay as they were."""
         stamp = self._modified()
         if self._path is None or stamp == self._stamp:
             return
         self._stamp = stamp
-        visits = read_scene(self._path).visits
-        self._visits[len(self._started) :] = visits[len(self._started) :]
+        scene = read_scene(self._path)
+        self.condition, self.camera_id = scene.camera, scene.camera_id
+        self._visits[len(self._started) :] = scene.visits[len(self._started) :]
 
 
 class SimulatedCamera:
     """A camera that looks at a scene.
 
     Paced, it is a live camera whose time is the monotonic clock; unpaced, it is a recording of the scene that
-    runs as fast as it is read and ends with it. It can stall, be unplugged and send rubbish, for tests.
+    runs as fast as it is read and ends with it. It can stall and be unplugged, for tests, and the script says whether
+    it is frozen, covered, out of focus, moved or another camera.
     """
 
     def __init__(self, script: Script, settings: CameraSettings, *, paced: bool = True, seed: int = 1) -> None:
@@ -92,6 +96,7 @@ class SimulatedCamera:
         self.unplugged = False  # set by a test: the device is gone
         self.frozen = False  # set by a test: the same picture again and again
         self._script = script
+        self.identity = script.camera_id
         self._interval_s = 1 / settings.frame_rate
         self._stall_s = settings.stall_s
         self._renderer = Renderer(settings.width_px, settings.height_px, seed)
@@ -107,6 +112,7 @@ class SimulatedCamera:
             time.sleep(self._stall_s)
             raise CameraStalledError(f"simulated camera gave no frame for {self._stall_s} s")
         self._sequence += 1
+        self.identity = self._script.camera_id
         scene_s = self._sequence * self._interval_s
         if self.live:
             wait_s = self._start_s + scene_s - time.monotonic()
@@ -115,8 +121,9 @@ class SimulatedCamera:
             self._sequence = max(self._sequence, int(scene_s / self._interval_s))  # late frames are dropped
         elif self._script.ended(scene_s):
             return None
-        if not self.frozen:
-            self._last = self._renderer.draw(*self._script.at(scene_s))
+        seen = self._renderer.draw(*self._script.at(scene_s))
+        if not self.frozen and self._script.condition != "frozen":
+            self._last = self._renderer.through(self._script.condition, seen)
         return checked(self._last.copy(), self._start_s + scene_s, self._sequence)
 
     def close(self) -> None:

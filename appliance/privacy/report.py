@@ -98,6 +98,7 @@ FILES = {
     "gallery.key": "the device key, which opens all of it; readable by its owner alone",
     "device.key": "the key by which this device signs",
     "audit.head": "the newest entry of the log, to notice a cut",
+    "camera.json": "which camera is there, and where the edges of its view without people run, to notice another",
     "commissioning.json": "the signed result of trying the liveness at this door",
     "door.json": "what the controller remembers of the door",
     "controller.sock": "the controller's socket",

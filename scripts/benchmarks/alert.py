@@ -84,6 +84,7 @@ class Strangers:
     """A live camera before which one of two strangers stands: the one whose turn it is."""
 
     live = True
+    identity = ""
 
     def __init__(self, turn: Synchronized[int]) -> None:
         self._turn = turn

@@ -37,6 +37,7 @@ class Film:
 
     live = False
     identity = ""
+    identity = ""
 
     def __init__(self, frames: int, visits: Sequence[Visit], empty: int) -> None:
         """Take how many frames there are in all, who comes in a turn, and the frames of nobody before each."""
