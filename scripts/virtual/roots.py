@@ -104,17 +104,21 @@ def downloaded(arch: Arch, work: Path, lock: str = "test") -> Path:
     if stamp.exists() and stamp.read_text() == digest:
         return folder
     folder.mkdir(exist_ok=True)
-    platforms = [f"manylinux_2_{minor}_{arch.wheels}" for minor in range(17, 37)]
-    platforms += [f"manylinux2014_{arch.wheels}", f"linux_{arch.wheels}"]
-    called = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"]
-    # The one package that has no wheel is pure Python.
-    called += ["--only-binary=:all:", "--no-binary=sdnotify", "--python-version=3.11", "--implementation=cp"]
-    called += [option for abi in ("cp311", "abi3", "none") for option in ("--abi", abi)]
-    called += [option for platform in (*platforms, "any") for option in ("--platform", platform)]
+    called = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps", *platform_of(arch)]
     for one in (pinned, ROOT / "requirements/build.lock"):
         run([*called, "--dest", str(folder), "--requirement", str(one)], work / f"download-{arch.debian}.log")
     stamp.write_text(digest)
     return folder
+
+
+def platform_of(arch: Arch) -> list[str]:
+    """Return pip's options for the wheels that fit the root's Python on this processor."""
+    platforms = [f"manylinux_2_{minor}_{arch.wheels}" for minor in range(17, 37)]
+    platforms += [f"manylinux2014_{arch.wheels}", f"linux_{arch.wheels}", "any"]
+    # The one package that has no wheel is pure Python.
+    options = ["--only-binary=:all:", "--no-binary=sdnotify", "--python-version=3.11", "--implementation=cp"]
+    options += [f"--abi={abi}" for abi in ("cp311", "abi3", "none")]
+    return options + [f"--platform={platform}" for platform in platforms]
 
 
 def run(command: list[str], log: Path, *, timeout_s: float | None = None) -> None:
