@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import replace
 from itertools import chain, repeat
@@ -245,3 +246,21 @@ def test_boards_can_be_had_from_the_settings(tmp_path: Path) -> None:
         again = BY_KEY["board"].now(draft(tmp_path, once.text, SIMULATED))
         assert BOARDS[again].driver == board.driver
     assert CHIP.inputs == ()
+
+
+def test_every_question_is_documented() -> None:
+    """Every key of an answers file stands in docs/setup.md, and every key there is asked."""
+    page = (Path(__file__).parents[2] / "docs" / "setup.md").read_text(encoding="utf-8")
+    table = page[page.index("| key | allowed |") : page.index("Exit codes")]
+    keys = "".join(line.split("|")[1] for line in table.splitlines()[2:] if line)
+    listed = set(re.findall(r"`([^`]+)`", keys))
+    assert listed == {question.key for question in QUESTIONS}
+
+
+def test_documented_answers_are_taken(tmp_path: Path) -> None:
+    """The answers file of docs/setup.md is one, to the last key."""
+    page = (Path(__file__).parents[2] / "docs" / "setup.md").read_text(encoding="utf-8")
+    file = tmp_path / "answers.toml"
+    file.write_text(page.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
+    done = answered(draft(tmp_path), QUESTIONS, read_answers(file, QUESTIONS)).settings
+    assert (done.mqtt.host, done.outputs.green, done.door.strike) == ("hall.local", 13, "fail_safe")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +15,12 @@ from appliance.commands.options import Installation
 from appliance.config import CameraSettings, Settings
 from appliance.drivers.scene import Scene, Visit
 from appliance.drivers.simulated import Script, SimulatedCamera
+from appliance.enrolment.requests import Preview
 from appliance.errors import CameraError
+from appliance.local_socket import LocalSocket
 from appliance.pipeline.reading import ModelStages
-from appliance.records import Frame
+from appliance.preview import Mirror
+from appliance.records import Frame, frozen
 from appliance.setup.sight import frames, picture, see
 
 if TYPE_CHECKING:
@@ -76,7 +81,35 @@ def test_picture_shows_what_is_bright_where() -> None:
     assert picture(view, 4, 2, colours=False).plain == "----\n    \n"
 
 
-def test_recording_is_shown_to_its_end(tmp_path: Path) -> None:
+def test_running_reader_shows_what_it_sees(short_folder: Path) -> None:
+    """A reader that has the camera shows it to whoever aims; when it goes, that is said and no picture stands still."""
+    installation = Installation(Settings(), short_folder, None)
+    view = np.full((480, 640, 3), 128, np.uint8)
+    over = threading.Event()
+
+    def read() -> None:
+        mirror, listening = Mirror(), LocalSocket(installation.reader_socket)
+        number = 0
+        while not over.wait(0.02):
+            listening.serve(lambda caller, _request: mirror.begin(caller, Preview()))
+            mirror.offer(Frame(frozen(view.copy()), float(number := number + 1), number))
+        listening.close()
+        mirror.close()
+
+    reader = threading.Thread(target=read, name="reader")
+    reader.start()
+    while not installation.reader_socket.exists():
+        time.sleep(0.01)
+    seen = frames(installation, installation.settings)
+    assert [next(seen).pixels.shape for _ in range(3)] == [(480, 640, 3)] * 3
+    over.set()
+    with pytest.raises(CameraError, match="the reader has stopped"):
+        for _ in seen:
+            pass
+    reader.join()
+
+
+def test_source_that_is_not_there_is_told(tmp_path: Path) -> None:
     """A1: a source that is not there is said to be so, and nothing is shown in its place."""
     installation = Installation(Settings(), tmp_path, None)
     gone = Settings(camera=CameraSettings(source=str(tmp_path / "none.mp4")))
