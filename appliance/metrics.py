@@ -143,6 +143,10 @@ class _Standing(Collector):
             on = alarm in now.door.alarms if now.door is not None else False
             alarms.add_metric([alarm.value], on or (alarm is Alarm.CAMERA and not now.camera_ok))
         yield alarms
+        yield _gauge("board_slowed", "1 while the board slows itself down", now.board.slowed)
+        yield _gauge("board_under_voltage", "1 while the supply voltage is too low", now.board.under_voltage)
+        if now.board.celsius is not None:
+            yield _gauge("board_celsius", "Temperature of the board's hottest part", now.board.celsius)
         if now.broker is not None:
             yield from _of_broker(now.broker)
 

@@ -23,6 +23,7 @@ from appliance.access_desk import AccessDesk
 from appliance.admission import Admission
 from appliance.asking import Asking
 from appliance.audit import AuditLog
+from appliance.board_watch import BoardWatch
 from appliance.camera_integrity import CameraIntegrity
 from appliance.capture import Capture
 from appliance.clerk import Clerk
@@ -31,6 +32,7 @@ from appliance.commissioning.clearance import clearance
 from appliance.contract import Alarm, EventType, Reason, Topic
 from appliance.door.link import ControllerLink
 from appliance.doorway import Doorway, latest_written
+from appliance.drivers.board import read_board
 from appliance.drivers.camera import open_camera
 from appliance.drivers.faiss_index import indexed
 from appliance.drivers.photo import encode_jpeg
@@ -115,7 +117,10 @@ class Service:
         self._presentations = Presentations(self.settings.recognition.reading_s)
         mirror = Mirror()
         self._capture = Capture(lambda: open_camera(self.settings.camera), self.settings.camera.stall_s, mirror.offer)
-        self._integrity = CameraIntegrity(installation.camera_file, self.settings.camera)
+        self._board, self._integrity = (
+            BoardWatch(read_board),
+            CameraIntegrity(installation.camera_file, self.settings.camera),
+        )
         self.link = ControllerLink(installation.controller_socket)
         device = self.settings.device
         with contextlib.ExitStack() as opening:
@@ -296,6 +301,8 @@ class Service:
         self._note_camera()
         for line in self._switchboard.news():
             self._say(EventType.FAULT, line)
+        for line, begun in self._board.news(time.monotonic()):
+            self._say(EventType.FAULT, line if begun else f"over: {line}")
         self._load_gallery()
         self._serve()
         self._home.tend()
@@ -394,6 +401,7 @@ class Service:
             counters.out_of_order + counters.repeated,
             counters.reopened,
             self._switchboard.vitals(),
+            self._board.now,
         )
 
     def _say(self, kind: EventType, detail: str = "", reason: Reason | None = None) -> None:

@@ -25,6 +25,15 @@ class BrokerVitals:
 
 
 @dataclass(frozen=True, slots=True)
+class BoardVitals:
+    """The board itself, as far as it tells."""
+
+    celsius: float | None = None  # of its hottest part; None where it does not say
+    slowed: bool = False  # it runs slower than it could, as it is too hot or its supply too weak
+    under_voltage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """How the reader is; counts since the start."""
 
@@ -36,3 +45,4 @@ class Vitals:
     frames_unfit: int  # out of order, or the same once more
     camera_reopened: int
     broker: BrokerVitals | None  # None where there is none in the settings
+    board: BoardVitals = BoardVitals()

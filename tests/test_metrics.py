@@ -29,7 +29,7 @@ from appliance.logs import _tell
 from appliance.metrics import Metrics
 from appliance.people.gallery import Consent
 from appliance.records import Actor, ActorKind, Deny, DoorState, Event, Grade, Refer
-from appliance.vitals import BrokerVitals, Vitals
+from appliance.vitals import BoardVitals, BrokerVitals, Vitals
 from tests.stand import ADA, BEA, NOON, Stand, standing
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ VITALS = Vitals(
     frames_unfit=1,
     camera_reopened=0,
     broker=BROKER,
+    board=BoardVitals(celsius=61.5, slowed=True),
 )
 
 
