@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from appliance.contract import Alarm, EventType, Hint, LockState, Mode, Phase, Reason
+from appliance.door.machine import RINGS_EVERY_S
 from appliance.enrolment.requests import MoreTime, Preview, Ring, TypePin, Watch
 from appliance.errors import DoorError, RefusedError, StorageError
 from appliance.records import Actor, ActorKind, DoorState, Event, Wait
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 BEAT_S = 1.0  # so often whoever watches hears that the reader lives
-RINGS_EVERY_S = 3.0
 _STEPS = 20  # of the progress, and of a frame's width: what changes less is not told
 _READ, _ALMOST = 0.7, 0.95  # progress once there is enough evidence, and at the end of the reading time
 _GONE_S = 1.0  # after so long without a face a refusal is told to nobody any more

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from appliance.config import DoorSettings
     from appliance.records import DoorState, Pulse
 
+RINGS_EVERY_S = 3.0  # the bell is told so often at most
+
 
 @dataclass(frozen=True, slots=True)
 class Latches:
@@ -48,6 +50,7 @@ class Machine:
         self._lock.fire, self._lock.lockdown_by = latches.fire, latches.lockdown_by
         self._active: dict[Input, bool] = {}
         self._test_until_s = -math.inf
+        self._rang_s = -math.inf
         self._was_released = False
         self._was_standing = False
         self._locked_s = -math.inf
@@ -278,7 +281,9 @@ class Machine:
         self._say(EventType.TAMPER if active else EventType.TAMPER_CLEARED, Cause.NONE, "", now_s)
 
     def _sense_bell(self, active: bool, now_s: float) -> None:
-        if active:
+        # It hangs outside, within anybody's reach, and each ring is an entry of a log that is never cut.
+        if active and now_s >= self._rang_s + RINGS_EVERY_S:
+            self._rang_s = now_s
             self._say(EventType.BELL, Cause.NONE, "", now_s)
 
     def _sense_fire(self, active: bool, now_s: float) -> None:

@@ -194,8 +194,8 @@ def test_newest_mark_is_found_in_the_log(state: Path) -> None:
     with contextlib.closing(AuditLog(state / "audit.db", "front", "door")) as audit:
         assert latest_written(audit) == ("", 0)
     with RunningController(state, *wired(state)) as controller, reader_of(state, controller) as reader:
-        for _ in range(3):
-            controller.world.press(Input.BELL, 0.05)
+        for active in (True, False, True):
+            controller.world.set(Input.TAMPER, active=active)
             time.sleep(0.05)
         soon(lambda: reader.doorway.tend() is not None and len(reader.entries()) == 3)
         run, seq = latest_written(reader.audit)
