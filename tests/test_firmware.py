@@ -43,6 +43,12 @@ def installed(program: str) -> str:
     return found
 
 
+def test_no_rules_of_access_are_installed() -> None:
+    """C14: a new device has no rules of somebody else: those of the example would unlock `front` in office hours."""
+    installed = tomllib.loads((FIRMWARE / "installed.toml").read_text())
+    assert [entry["to"] for entry in installed["file"] if entry["to"].endswith("access.toml")] == []
+
+
 def test_the_example_settings_name_every_key_with_its_default() -> None:
     """The example appliance.toml is valid, holds every key there is, and changes nothing until it is edited."""
     example = FIRMWARE / "appliance.toml"
