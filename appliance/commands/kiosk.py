@@ -31,7 +31,6 @@ _OPTIONS = (
     "--overscroll-history-navigation=0",
     "--password-store=basic",
     "--autoplay-policy=no-user-gesture-required",
-    "--ozone-platform-hint=auto",  # Wayland where cage or a desktop speaks it
 )
 _START = "start.html"
 _PIN = "pin"
@@ -99,8 +98,10 @@ def _browse(program: str, folder: Path, profile: Path) -> None:
         raise UsageError(f"{folder} holds nothing to begin with ({fault.strerror}); ostiary kiosk start") from fault
     # Over TLS, the browser is shown by its key who is the door: it may be called 127.0.0.1 by nobody but us.
     trust = [f"--ignore-certificate-errors-spki-list={pin}", "--test-type"] if pin else []
+    # Chromium asks X first, and cage offers both.
+    drawn = ["--ozone-platform=wayland"] if "WAYLAND_DISPLAY" in os.environ else []
     start_page = (folder / _START).absolute().as_uri()
-    os.execv(program, [program, *_OPTIONS, *trust, f"--user-data-dir={profile}", start_page])  # noqa: S606
+    os.execv(program, [program, *_OPTIONS, *drawn, *trust, f"--user-data-dir={profile}", start_page])  # noqa: S606
 
 
 def _own_key(web: WebSettings) -> str:
