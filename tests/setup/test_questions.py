@@ -122,7 +122,7 @@ def test_wrong_answer_is_one_line_with_the_key(tmp_path: Path, key: str, wrong: 
 
 
 @given(question=st.sampled_from(QUESTIONS), text=st.text(max_size=80))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_no_answer_breaks_the_file(tmp_path_factory: pytest.TempPathFactory, question: Question, text: str) -> None:
     """Whatever is typed, the draft is one that can be read again, or the answer is refused; nothing else comes of it.
 

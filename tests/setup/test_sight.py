@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
+from appliance.cli import root
 from appliance.commands.options import Installation
 from appliance.config import CameraSettings, Settings
 from appliance.drivers.scene import Scene, Visit
@@ -21,6 +23,7 @@ from appliance.local_socket import LocalSocket
 from appliance.pipeline.reading import ModelStages
 from appliance.preview import Mirror
 from appliance.records import Frame, frozen
+from appliance.setup.place import look_around
 from appliance.setup.sight import frames, picture, see
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ def stages() -> ModelStages:
 
 def visited(visit: Visit, at_s: float) -> Frame:
     """Return what the simulated camera sees of a visit after so long."""
-    settings = CameraSettings(source="simulated")
+    settings = CameraSettings(source="simulated", frame_rate=2.0)
     camera = SimulatedCamera(Script(Scene(visits=(visit,))), settings, paced=False)
     while (frame := camera.read()) is not None:
         if frame.captured_at_s >= at_s:
@@ -115,3 +118,28 @@ def test_source_that_is_not_there_is_told(tmp_path: Path) -> None:
     gone = Settings(camera=CameraSettings(source=str(tmp_path / "none.mp4")))
     with pytest.raises(CameraError, match=r"none\.mp4"):
         next(frames(installation, gone))
+
+
+def test_preview_command_says_what_it_sees(tmp_path: Path) -> None:
+    """J3: `ostiary camera preview` into a file is lines of words, and neither picture nor file is kept."""
+    config, state = tmp_path / "appliance.toml", tmp_path / "state"
+    config.write_text('[camera]\nsource = "simulated"\n')
+    told = CliRunner().invoke(
+        root, ["camera", "preview", "--for", "0.1", "--config", str(config), "--state", str(state)]
+    )
+    assert told.exit_code == 0, told.output
+    assert told.output.startswith("nobody in sight; light ")
+    assert list(state.iterdir()) == []
+
+
+def test_cameras_are_listed(tmp_path: Path) -> None:
+    """A1: every camera that is there is listed; none is said in words, and is exit 1."""
+    config, state = tmp_path / "appliance.toml", tmp_path / "state"
+    config.write_text('[camera]\nsource = "/dev/video7"\n')
+    told = CliRunner().invoke(root, ["camera", "list", "--config", str(config), "--state", str(state)])
+    there = look_around(config, state).cameras
+    assert told.exit_code == (0 if there else 1)
+    if there:
+        assert [line[2:].split()[0] for line in told.output.splitlines()] == [camera.source for camera in there]
+    else:
+        assert told.output == "no camera was found; camera.source is /dev/video7\n"
