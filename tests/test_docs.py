@@ -39,6 +39,20 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert missing == []
 
 
+def headings(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, as both the site and the usual viewers make them."""
+    titles = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_anchors_are_headings(document: Path) -> None:
+    """A link to a place in a document leads to one of its headings."""
+    links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", document.read_text(encoding="utf-8"))
+    pages = [((document.parent / page) if page else document, anchor) for page, anchor in links]
+    assert [anchor for page, anchor in pages if page.exists() and anchor not in headings(page)] == []
+
+
 def test_site_leads_to_every_page() -> None:
     """The navigation of mkdocs.yml names each page of docs/ once, and no page that is not there."""
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
