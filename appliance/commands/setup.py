@@ -38,6 +38,7 @@ def setup(context: click.Context, config_file: Path | None, state: Path | None, 
     It begins with what is set already: whoever answers everything with Enter changes nothing.
     """
     from appliance.commands import setup_finish  # noqa: PLC0415 - help must not load any of these
+    from appliance.setup import units  # noqa: PLC0415 - as above
     from appliance.setup.answers import answered, read_answers  # noqa: PLC0415 - as above
     from appliance.setup.draft import begin  # noqa: PLC0415 - as above
     from appliance.setup.place import look_around  # noqa: PLC0415 - as above
@@ -47,14 +48,17 @@ def setup(context: click.Context, config_file: Path | None, state: Path | None, 
     path = (config_file or places.CONFIG).absolute()
     place = look_around(path, open_state(state))
     version, first = settings_file(path).read().version, begin(place)
-    if answers is not None:
-        draft = answered(first, QUESTIONS, read_answers(answers, QUESTIONS))
-        _echo(setup_finish.summary(first, draft))
-    else:
-        draft = _by_hand(first, QUESTIONS)
-    written = save(draft, version)
-    click.echo(f"{'written' if written else 'unchanged'}: {path}")
-    setup_finish.finish(context, draft)
+    try:
+        if answers is not None:
+            draft = answered(first, QUESTIONS, read_answers(answers, QUESTIONS))
+            _echo(setup_finish.summary(first, draft))
+        else:
+            draft = _by_hand(first, QUESTIONS)
+        written = save(draft, version)
+        click.echo(f"{'written' if written else 'unchanged'}: {path}")
+        setup_finish.finish(context, draft)
+    finally:
+        units.tell("start", place.running)  # a trial may have stopped one
 
 
 def _by_hand(first: Draft, questions: tuple[Question, ...]) -> Draft:

@@ -12,6 +12,7 @@ import click
 from appliance.commands.options import Installation
 from appliance.config import load
 from appliance.errors import RefusedError
+from appliance.setup import units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,6 +56,7 @@ def find(draft: Draft, key: str) -> str:
     from appliance.setup.wires import WAIT_S, closed  # noqa: PLC0415 - as above
     from appliance.setup.wires import find as wired  # noqa: PLC0415 - as above
 
+    _have_lines(draft)
     settings = draft.settings
     name = key.partition(".")[2]
     others = {line.pin for fitted, line in settings.inputs.lines.items() if fitted != name}
@@ -76,6 +78,16 @@ def find(draft: Draft, key: str) -> str:
     return str(found)
 
 
+def _have_lines(draft: Draft) -> None:
+    """Have the running controller let go of the lines, where somebody agrees; the end of the set-up starts it again."""
+    controller = units.CONTROLLER
+    if draft.settings.door.driver == "simulated" or controller not in draft.place.running or not units.runs(controller):
+        return
+    click.echo("  The running controller has its lines, and it locks the door when it stops.")
+    if click.confirm("  Stop it until the set-up is over?", default=True):
+        units.tell("stop", (controller,))
+
+
 def _installed(draft: Draft) -> Installation:
     """Return the device as it stands on disk, not as it is being set up."""
     place = draft.place
@@ -93,6 +105,7 @@ def _controller(draft: Draft) -> Iterator[Path]:
     if alike and now.controller_socket.exists():
         yield now.controller_socket
         return
+    _have_lines(draft)
     with tempfile.TemporaryDirectory(prefix="ostiary-") as folder:
         config = Path(folder) / "appliance.toml"
         config.write_text(draft.text, encoding="utf-8")

@@ -82,7 +82,7 @@ def look_around(config_file: Path, state: Path, root: Path = Path("/")) -> Place
         board_found(root),
         (*_pi_cameras(), *usb_cameras(root)),
         time_zone(root),
-        units.running(),
+        units.running(root),
         _has_account(state),
     )
 

@@ -11,15 +11,20 @@ from appliance.errors import HardwareError
 CONTROLLER = "ostiary-controller.service"
 # What else runs on the settings, or has the camera.
 OTHERS = ("ostiary-reader.service", "ostiary-web.service", "ostiary-kiosk.service")
-_SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
+_BOOTED = "run/systemd/system"  # sd_booted(3)
 _WAIT_S = 60.0
 
 
-def running() -> tuple[str, ...]:
+def running(root: Path = Path("/")) -> tuple[str, ...]:
     """Return those of our units that run; () where we are not root, or systemd is not what started this machine."""
-    if os.geteuid() != 0 or not _SYSTEMD.is_dir():
+    if os.geteuid() != 0 or not (root / _BOOTED).is_dir():
         return ()
-    return tuple(unit for unit in (CONTROLLER, *OTHERS) if _systemctl("is-active", "--quiet", unit) == 0)
+    return tuple(unit for unit in (CONTROLLER, *OTHERS) if runs(unit))
+
+
+def runs(unit: str) -> bool:
+    """Tell whether systemd has this unit running."""
+    return _systemctl("is-active", "--quiet", unit) == 0
 
 
 def tell(verb: str, units: tuple[str, ...]) -> None:

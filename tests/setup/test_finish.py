@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from appliance.commands.setup import setup
 from appliance.commands.setup_finish import finish, left_to_do, summary
+from appliance.commands.setup_trials import TRIALS
+from appliance.errors import DoorError, RefusedError
+from appliance.setup import units
 from appliance.setup.question import interview
 from appliance.setup.questions import QUESTIONS
 from tests.setup.here import draft
@@ -104,3 +109,25 @@ def test_what_is_left_is_said_until_it_is_done(tmp_path: Path) -> None:
     said = "\n".join(left_to_do(later))
     for word in ("systemctl", "commission spoof", "/setup", "once more"):
         assert word not in said
+
+
+@root_alone
+def test_programs_that_run_are_found(tmp_path: Path, tools: Path) -> None:
+    """On a machine that systemd has started, those of our units that run are known; on any other none is asked for."""
+    assert units.running(tmp_path) == ()
+    assert not tools.exists()
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    assert units.running(tmp_path) == (units.CONTROLLER, *units.OTHERS)
+    (tmp_path / "fails").write_text("is-active\n")
+    assert units.running(tmp_path) == ()
+
+
+@pytest.mark.parametrize("said", ["y", "n"])
+def test_lines_are_taken_with_leave(tmp_path: Path, tools: Path, said: str) -> None:
+    """G2: a running controller gives its lines up for a trial only where somebody says so; without, it goes on."""
+    first = running(draft(tmp_path, '[door]\ndriver = "gpiochip"\nchip = "/dev/gpiochip99"\n'), *UNITS)
+    with CliRunner().isolation(input=f"{said}\n"), contextlib.suppress(RefusedError, DoorError):
+        TRIALS["find"](first, "inputs.rex")
+    asked = tools.read_text().splitlines()
+    assert asked[0] == "systemctl is-active --quiet ostiary-controller.service"
+    assert asked[1:] == (["systemctl stop ostiary-controller.service"] if said == "y" else [])
