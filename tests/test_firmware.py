@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from appliance import config
+from appliance.access import rules
 from appliance.broker_rights import rights
 from appliance.broker_setup import ACL, CONF, Broker, access_list, configuration, whole_list
 from appliance.contract import Role
 
 ROOT = Path(__file__).parents[1]
 FIRMWARE = ROOT / "firmware_config"
+DOORS = FIRMWARE / "doors"
 UNITS = sorted((ROOT / "systemd").glob("*.service"))
 SERVED = ("ostiary-controller.service", "ostiary-reader.service", "ostiary-web.service")
 AS_ROOT = "ostiary-update-check.service"  # it installs
@@ -54,6 +56,46 @@ def test_the_example_settings_name_every_key_with_its_default() -> None:
     example = FIRMWARE / "appliance.toml"
     assert tomllib.loads(example.read_text()) == config.Settings().model_dump()
     assert config.load(example) == config.Settings()
+
+
+@pytest.mark.parametrize(
+    "settings", sorted(DOORS.rglob("appliance.toml")), ids=lambda path: str(path.relative_to(DOORS))
+)
+def test_the_doors_settings_can_be_used(settings: Path) -> None:
+    """Each example of a door is understood, its rules too; its lines are where the boot fragment keeps them low.
+
+    Its page says every line that it uses.
+    """
+    read = config.load(settings)
+    if (rules_beside := settings.with_name("access.toml")).exists():
+        understood = rules.parse(rules_beside.read_text(), rules_beside.name)
+        assert all(read.device.door in group.doors or "*" in group.doors for group in understood.groups.values())
+    pages = [folder / "README.md" for folder in (settings.parent, settings.parent.parent)]
+    page = next(path for path in pages if path.exists()).read_text()
+    inputs = [line for line in read.inputs.model_dump().values() if isinstance(line, str) and line]
+    outputs = [pin for pin in read.outputs.model_dump().values() if isinstance(pin, int) and pin]
+    if read.door.driver != "simulated":
+        for number in (read.door.relay_pin, *outputs, *(int(line.split()[0]) for line in inputs)):
+            assert re.search(rf"\b{number}\b", page), number
+    if read.door.driver == "gpio":
+        assert {read.door.relay_pin, *outputs} <= kept_low()
+
+
+def kept_low() -> set[int]:
+    """Return the pins that the boot fragment drives low and pulls down."""
+    lines = (FIRMWARE / "config.txt").read_text()
+    kinds = [re.findall(rf"^gpio=([\d,]+)={kind}$", lines, re.MULTILINE) for kind in ("op,dl", "pd")]
+    driven, pulled = ({int(pin) for line in kind for pin in line.split(",")} for kind in kinds)
+    return driven & pulled
+
+
+def test_the_two_leaves_of_a_mantrap_hold_each_other_shut() -> None:
+    """The interlock is wiring, and each leaf's second relay is there for it: closed while its leaf may be open."""
+    for leaf in ("outer", "inner"):
+        read = config.load(DOORS / "mantrap-pair" / leaf / "appliance.toml")
+        assert read.outputs.aux
+        assert read.outputs.aux_follows == "shunt"
+        assert read.inputs.bond
 
 
 def test_the_boot_fragment_holds_the_default_pin_low() -> None:
