@@ -315,11 +315,12 @@ def faults(writes: int) -> int:
 @root.command()
 @click.option("--frames", type=click.IntRange(100), default=10_000_000, show_default=True)
 @click.option("--models", is_flag=True, help="Ask the models about each frame, not once about each picture.")
-def soak(frames: int, *, models: bool) -> None:
+@click.option("--crowd", is_flag=True, help="One print after the other without a pause, for how the log grows.")
+def soak(frames: int, *, models: bool, crowd: bool) -> None:
     """Play a film to one reader over and over, and watch its memory, descriptors and threads."""
     from . import soak as bench  # noqa: PLC0415
 
-    bench.run(frames, models=models)
+    bench.run(frames, models=models, crowd=crowd)
 
 
 @root.command()

@@ -37,10 +37,9 @@ class Film:
 
     live = False
     identity = ""
-    identity = ""
 
     def __init__(self, frames: int, visits: Sequence[Visit], empty: int) -> None:
-        """Take how many frames there are in all, who comes in a turn, and the frames of nobody before each."""
+        """Take how many frames there are in all, who comes in a turn, and the frames of nobody before each visit."""
         renderer = Renderer(WIDTH_PX, HEIGHT_PX)
         nobody = [renderer.draw(None, number / RATE) for number in range(_OF_NOBODY)]
         self._cut = list[int]()  # which picture each frame of a turn shows

@@ -44,6 +44,7 @@ _VISITS = (
     Visit(face="official", for_s=2.4, nearness=NEAR, shows="phone"),
 )
 _EMPTY = 864  # frames before each visit: about one visitor a minute
+_CROWD = tuple(Visit(face=face, for_s=6.0, nearness=NEAR, shows="print") for face in ("astronaut", "official"))
 _LOOKS, _APART = 100, 200  # at most, and frames between two at least
 _WARM = 0.1  # of the frames, before growth is counted: caches fill
 
@@ -56,13 +57,16 @@ class Outcome:
     looks: dict[str, list[float]] = field(default_factory=dict)  # by what was looked at: its value at each
     events: Counter[str] = field(default_factory=Counter)
     took_s: float = 0.0
+    logged: int = 0  # bytes of the audit log
 
 
-def run(frames: int, *, models: bool) -> None:
-    """Print how memory, descriptors and threads went while so many frames were read."""
-    outcome = soak(frames, models=models, told=lambda line: print(line, flush=True))
+def run(frames: int, *, models: bool, crowd: bool) -> None:
+    """Print how memory, descriptors and threads went while so many frames were read, and what the log grew by."""
+    outcome = soak(frames, models=models, crowd=crowd, told=lambda line: print(line, flush=True))
+    days = frames / RATE / 86_400
     rate = frames / outcome.took_s
-    print(f"{frames:,} frames, {frames / RATE / 86_400:.2f} days at {RATE:g} a second, in {outcome.took_s:,.0f} s")
+    print(f"{frames:,} frames, {days:.2f} days at {RATE:g} a second, in {outcome.took_s:,.0f} s")
+    print(f"audit log: {outcome.logged / 1e6:.2f} MB, {outcome.logged / 1e6 / days:.1f} MB in a day of such visits")
     print(f"events: {', '.join(f'{name} {count:,}' for name, count in outcome.events.most_common())}")
     grown = {name: slope(outcome.frames, values) for name, values in outcome.looks.items()}
     rows = [
@@ -77,8 +81,9 @@ def run(frames: int, *, models: bool) -> None:
     ]
     columns = ("what", "first", "range", "last", f"growth in a million frames, after the first {_WARM:.0%} (95 %)")
     report.show(f"one reader, looked at {len(outcome.frames)} times", columns, rows)
-    line: dict[str, Any] = {"bench": "soak", "frames": frames, "models": models, "rate": round(rate, 1)}
-    line |= {"took_s": round(outcome.took_s, 1), "events": outcome.events.total()}
+    line: dict[str, Any] = {"bench": "soak", "frames": frames, "models": models, "crowd": crowd}
+    line |= {"rate": round(rate, 1), "took_s": round(outcome.took_s, 1)}
+    line |= {"events": outcome.events.total(), "log_bytes_a_day": round(outcome.logged / days)}
     for name, values in outcome.looks.items():
         at, low, high = (report.number(1e6 * value, 3) for value in grown[name])
         line[name] = {"first": values[0], "last": values[-1], "a_million": at, "ci95": [low, high]}
@@ -90,14 +95,20 @@ def _words(grown: tuple[float, float, float]) -> str:
     return f"{at:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
-def soak(frames: int, *, models: bool, told: Callable[[str], None] = lambda _line: None) -> Outcome:
-    """Return what so many frames did to a reader; `models` for each by the models, else by what they said before."""
+def soak(
+    frames: int, *, models: bool, crowd: bool = False, told: Callable[[str], None] = lambda _line: None
+) -> Outcome:
+    """Return what so many frames did to a reader; `models` for each by the models, else by what they said before.
+
+    `crowd` has one picture held up after the other without a pause, of two people in turns.
+    """
     settings = Settings(
         camera=CameraSettings(width_px=WIDTH_PX, height_px=HEIGHT_PX),
         liveness=LivenessSettings(commissioned="skipped", min_face_px=60),
         door=DoorSettings(unlock_s=0.5),
     )
-    outcome, film = Outcome(), Film(frames, _VISITS, _EMPTY)
+    film = Film(frames, _CROWD, 0) if crowd else Film(frames, _VISITS, _EMPTY)
+    outcome = Outcome()
     with tempfile.TemporaryDirectory(prefix="ostiary-soak-", dir=SCRATCH) as made:
         installation = Installation(settings, Path(made), None)
         enrol_astronaut(installation)
@@ -109,6 +120,7 @@ def soak(frames: int, *, models: bool, told: Callable[[str], None] = lambda _lin
             began_s = time.monotonic()
             service.run()
             outcome.took_s = time.monotonic() - began_s
+            outcome.logged = installation.audit_file.stat().st_size
     return outcome
 
 
