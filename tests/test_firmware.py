@@ -236,6 +236,29 @@ def test_the_page_of_settings_can_save_and_the_controller_can_read() -> None:
     assert "/etc/ostiary" not in value("ostiary-controller.service", "ReadWritePaths")
 
 
+def test_under_a_read_only_root_all_that_units_write_is_kept() -> None:
+    """F14: whatever a unit may write outlives a boot whose root is read-only, but for what belongs to one boot."""
+    kept = set()
+    for line in (FIRMWARE / "read-only-root" / "fstab").read_text().splitlines():
+        if line.startswith("/var/ostiary/"):
+            kept.add(line.split()[1])
+    written = set()
+    for unit in UNITS:
+        written |= {f"/var/lib/{one}" for one in re.findall(r"^StateDirectory=(\S+)", unit.read_text(), re.MULTILINE)}
+        for line in re.findall(r"^ReadWritePaths=(.+)", unit.read_text(), re.MULTILINE):
+            written |= {folder for folder in line.split() if not folder.startswith("/run/")}
+    assert len(written) >= 5
+    assert written <= kept
+
+
+def test_every_unit_is_explained() -> None:
+    """The page of the units names each of them."""
+    page = (ROOT / "docs" / "systemd.md").read_text()
+    for unit in UNITS:
+        name = unit.stem
+        assert f"`{name}`" in page or f"`-{name.rpartition('ostiary-')[2]}`" in page, name
+
+
 def test_the_firewall_lets_in_what_is_served_and_nothing_else() -> None:
     """I6: the kernel takes the rules, again and again; what is not named is dropped; the ports are the settings'."""
     rules = FIRMWARE / "nftables" / "ostiary-firewall.nft"
