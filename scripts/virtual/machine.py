@@ -48,6 +48,10 @@ WantedBy=multi-user.target
 """
 
 
+class QuietError(click.ClickException):
+    """The machine did not answer in time."""
+
+
 class Said(NamedTuple):
     """What a command in the machine came to."""
 
@@ -140,14 +144,19 @@ class Machine:
                 more = self._socket.recv(65536)
             except TimeoutError as fault:
                 last = self._heard[-200:].decode(errors="replace")
-                raise click.ClickException(
-                    f"the machine said nothing for too long, last {last!r}; see {self.log}"
-                ) from fault
+                raise QuietError(f"the machine said nothing for too long, last {last!r}; see {self.log}") from fault
+            except ConnectionError:
+                more = b""
             if not more:
-                raise click.ClickException(f"the machine has ended; see {self.log}")
+                raise click.ClickException(self._ended())
             self._heard += more
         line, _, self._heard = self._heard.partition(b"\n")
         return line.decode(errors="replace").strip("\r")
+
+    def _ended(self) -> str:
+        self._process.wait(10)
+        said = (self._process.stderr.read() if self._process.stderr else b"").decode(errors="replace").strip()
+        return f"the machine has ended: {said or 'without a word'}; see {self.log}"
 
     def _connected(self, path: Path) -> socket.socket:
         talk = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -157,8 +166,7 @@ class Machine:
                 talk.connect(str(path))
             except OSError as fault:
                 if self._process.poll() is not None or time.monotonic() > end_s:
-                    said = (self._process.stderr.read() if self._process.stderr else b"").decode(errors="replace")
-                    raise click.ClickException(f"qemu did not start: {said.strip() or fault}") from fault
+                    raise click.ClickException(f"{fault}; {self._ended()}") from fault
                 time.sleep(0.1)
             else:
                 return talk
@@ -167,20 +175,18 @@ class Machine:
         """Return how long it took until the console answered and everything that starts at boot was started."""
         before = time.monotonic()
         while time.monotonic() < before + START_S:
-            with contextlib.suppress(click.ClickException):
+            with contextlib.suppress(QuietError):
                 for line in self.lines("echo", 5.0):
                     if line.startswith(_PROMPT):
                         self._drain()
                         self.run("systemctl is-system-running --wait", START_S)
                         return time.monotonic() - before
-            if self._process.poll() is not None:
-                break
         self.cut()
         raise click.ClickException(f"the machine did not come up in {START_S:.0f} s; see {self.log}")
 
     def _drain(self) -> None:
         """Read away the answers to the greetings that came before the shell listened."""
-        with contextlib.suppress(click.ClickException):
+        with contextlib.suppress(QuietError):
             while True:
                 self._line(3.0)
 
