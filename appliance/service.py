@@ -117,7 +117,7 @@ class Service:
         self._presentations = Presentations(self.settings.recognition.reading_s)
         mirror = Mirror()
         self._capture = Capture(lambda: open_camera(self.settings.camera), self.settings.camera.stall_s, mirror.offer)
-        self._board, self._integrity = (
+        self._board, self.integrity = (
             BoardWatch(read_board),
             CameraIntegrity(installation.camera_file, self.settings.camera),
         )
@@ -277,7 +277,7 @@ class Service:
 
     def _may_rely_on(self, frame: Frame) -> bool:
         """Tell whether this is the camera that was taken for this door, in its place; a recording is."""
-        return not self._live or self._integrity.see(frame, self._capture.identity, nobody=self._nobody)
+        return not self._live or self.integrity.see(frame, self._capture.identity, nobody=self._nobody)
 
     def _wake(self) -> None:
         """Have the loop look at what came in, whether it waits for a frame or for the models; from any thread."""
@@ -365,7 +365,7 @@ class Service:
 
     def _note_camera(self) -> None:
         # One of a recording ends the run.
-        fault = (self._capture.fault() or self._integrity.fault) if self._live else ""
+        fault = (self._capture.fault() or self.integrity.fault) if self._live else ""
         if bool(fault) != bool(self._camera_fault):
             what = (EventType.CAMERA_FAULT, Reason.DEGRADED_MODE) if fault else (EventType.CAMERA_RESTORED, None)
             self._say(what[0], fault, what[1])
@@ -380,7 +380,7 @@ class Service:
         counters = self._capture.counters
         return {
             "camera": self._camera_fault or "ok",
-            "camera_integrity": self._integrity.words if self._live else "off",
+            "camera_integrity": self.integrity.words if self._live else "off",
             "controller": "ok" if self.link.connected else "not connected",
             "door": self.doorway.words(),
             "broker": self._switchboard.trust.value,

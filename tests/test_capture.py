@@ -308,7 +308,7 @@ def test_hang_inside_the_driver_is_noticed(running: Callable[..., Capture]) -> N
 
 
 def test_frozen_camera_is_a_stall(running: Callable[..., Capture]) -> None:
-    """The same picture again and again is told within the stall time, and the camera opened again (A3)."""
+    """Camera frozen: the same picture again and again is told within the stall time, and the camera reopened (A3)."""
     first, second = PlayedCamera(), PlayedCamera()
     capture = running(Shop(first, second))
     assert capture.take(WAIT_S) is not None
@@ -335,7 +335,7 @@ def test_camera_that_is_still_frozen_after_opening_stays_a_fault(running: Callab
 
 
 def test_blind_camera_is_told_and_kept(running: Callable[..., Capture]) -> None:
-    """A lens cap is told within the stall time and taken back when it is off; the camera is not opened again (A5)."""
+    """Camera covered: a lens cap is told within the stall time and until it is off; the camera is not reopened (A5)."""
     camera = PlayedCamera()
     capture = running(Shop(camera))
     assert capture.take(WAIT_S) is not None

@@ -248,7 +248,7 @@ def test_refusal_keeps_shut(door: Door) -> None:
 
 
 def test_silence_is_a_refusal(door: Door) -> None:
-    """A ticket that nobody answers in time ends as a denial, and a late yes opens nothing (D14)."""
+    """Attendant absent: a ticket that nobody answers in time ends as a denial, and a late yes opens nothing (D14)."""
     door.script.play(Visit(for_s=9, pause_s=0.1))
     ticket = door.ticket()
     assert door.expect(EventType.ACCESS_DENIED).reason is Reason.OPERATOR_TIMEOUT

@@ -129,7 +129,7 @@ def levels(installation: Installation) -> list[int]:
 
 
 def test_enrolled_face_opens_the_door(installation: Installation, reader: PhotoReader) -> None:
-    """Somebody enrolled and live is granted once, the lock is driven once, and is locked again at the end."""
+    """Web down: with no web server, somebody enrolled and live is granted once, and the lock driven once."""
     person = enrol(installation, reader, "astronaut")
     events = play(installation, Visit(for_s=5))
     assert kinds(events) == [(EventType.ACCESS_GRANTED, Reason.OK)]
@@ -268,7 +268,7 @@ def test_grant_is_written_down_before_the_door_moves(installation: Installation,
 
 
 def test_audit_that_cannot_be_written_keeps_the_door_shut(installation: Installation, reader: PhotoReader) -> None:
-    """A grant that cannot be written down opens nothing (F3)."""
+    """Disk full: a grant that cannot be written down opens nothing (F3)."""
     enrol(installation, reader, "astronaut")
     with AuditLog(installation.audit_file, "ostiary", "front"):
         pass
@@ -289,7 +289,7 @@ def test_audit_that_cannot_be_written_keeps_the_door_shut(installation: Installa
 
 
 def test_no_controller_no_grant(tmp_path: Path, reader: PhotoReader) -> None:
-    """Without a controller the right face is refused as degraded mode, in one event."""
+    """Controller down: without a controller the right face is refused as degraded mode, in one event."""
     installation = Installation(FACE_ONLY, tmp_path, None)
     enrol(installation, reader, "astronaut")
     events: list[AuditEvent] = []
@@ -299,7 +299,7 @@ def test_no_controller_no_grant(tmp_path: Path, reader: PhotoReader) -> None:
 
 
 def test_controller_that_goes_is_told(tmp_path: Path) -> None:
-    """A controller that goes away is one event, and the reader lives on."""
+    """Controller down: a controller that goes away is one event, and the reader lives on."""
     events: list[AuditEvent] = []
     with contextlib.ExitStack() as controller:
         socket = controller.enter_context(simulated_controller(tmp_path))
@@ -331,14 +331,14 @@ def test_audit_chain_holds_after_all_of_it(installation: Installation, reader: P
 
 
 def test_broken_gallery_stops_the_start(installation: Installation) -> None:
-    """A database that is none stops the service with one line, before the camera is looked at."""
+    """Database damaged: a database that is none stops the service with one line, before the camera is looked at."""
     installation.gallery_file.write_bytes(b"not a database" * 300)
     with pytest.raises(StorageError, match=r"gallery\.db"):
         Service(installation)
 
 
 def test_camera_that_goes_and_comes_back(installation: Installation) -> None:
-    """A camera pulled out mid-stream is told within a second, the door keeps shut, and it recovers by itself (A2)."""
+    """Camera unplugged: it is told within a second, the door keeps shut, and it is opened again by itself (A2)."""
     events: list[AuditEvent] = []
     scene = installation.state / "empty.json"
     scene.write_text(Scene().model_dump_json())

@@ -174,7 +174,7 @@ def test_without_rules_whoever_is_enrolled_may_enter() -> None:
     ],
 )
 def test_clock_that_is_not_set(subject: Subject, expected: str) -> None:
-    """H1: without a clock no schedule and no bound holds, except for those marked always; every demand is made."""
+    """Clock unset, H1: no schedule and no bound holds, except for those marked always; every demand is made."""
     for at in (datetime(1970, 1, 1, tzinfo=UTC), TUESDAY, datetime(2099, 1, 1, tzinfo=UTC)):
         assert answer(verdict(subject, at, clock_set=False)) == expected
 

@@ -124,7 +124,7 @@ def test_missing_config_is_one_line(tmp_path: Path) -> None:
 
 
 def test_altered_model_is_refused(recording: Path, tmp_path: Path) -> None:
-    """One flipped bit in one model file stops the start with the file's name (I1)."""
+    """Model hash wrong: one flipped bit in one model file stops the start with the file's name (I1)."""
     models = tmp_path / "models"
     shutil.copytree(manifest.SHIPPED, models)
     target = models / manifest.read().entry("liveness").file
@@ -154,7 +154,7 @@ def test_broken_database_is_refused(recording: Path, tmp_path: Path) -> None:
 
 
 def test_no_broker_does_not_stop_the_door(recording: Path, tmp_path: Path) -> None:
-    """With a broker that is not there the recording is read to its end all the same (D10)."""
+    """Broker down: with a broker that is not there the recording is read to its end all the same (D10)."""
     config = tmp_path / "appliance.toml"
     config.write_text('[mqtt]\nenabled = true\nhost = "127.0.0.1"\nport = 9\n')
     options: list[str | Path] = ["--config", config, "--state", tmp_path, "--json"]
@@ -179,7 +179,7 @@ def test_second_reader_is_refused(tmp_path: Path) -> None:
 
 
 def test_reader_killed_while_unlocked_leaves_the_door_locked(tmp_path: Path) -> None:
-    """SIGKILL of the reader right after a grant re-asserts the lock (G3)."""
+    """Memory short, H6: SIGKILL of the reader right after a grant re-asserts the lock (G3)."""
     added = ostiary(
         "person", "add", "Ada", "--photo", FACES / "astronaut.png", "--consent-by", "Ada", "--state", tmp_path
     )

@@ -69,7 +69,7 @@ def test_board_that_tells_nothing_is_well(tmp_path: Path) -> None:
 
 
 def test_complaint_is_told_once_and_its_end_once() -> None:
-    """H10: a voltage that dips again and again is one complaint, and over when it has been well for a minute."""
+    """Supply too weak, H10: a voltage that dips again and again is one complaint, over after a minute without."""
     state = {"is": BoardVitals()}
     watch = BoardWatch(lambda: state["is"])
     told = []

@@ -69,7 +69,7 @@ def watched(tmp_path: Path) -> Watched:
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_moved_or_defocused_ends_face_mode_and_it_comes_back(watched: Watched, condition: Condition) -> None:
-    """A5: a camera that was moved or defocused is relied on no more after `moved_s`, and again when it is as it was."""
+    """Camera defocused, camera moved, A5: it is relied on no more after `moved_s`, and again when it is as it was."""
     watched.learn()
     looks = watched.relied_on(8, condition)
     assert looks[:4] == [True] * 4

@@ -73,7 +73,7 @@ def never_lies(folder: Path, kept: Kept) -> str:
 
 @pytest.mark.parametrize("name", ["gallery.db", "keys.db", "audit.db", "ledger.db"])
 def test_damaged_page_is_found_and_never_lies(state: tuple[Path, Kept], copy: Path, name: str) -> None:
-    """F6: whichever page is zeroed, or has a byte flipped, or is cut off: a fault, a finding, or nothing false said."""
+    """Database damaged, F6: whichever page is zeroed, altered or cut off: a fault, a finding, or nothing false said."""
     chance = random.Random(name)  # noqa: S311 - places, not a secret
     whole = (state[0] / name).read_bytes()
     ends = set()

@@ -85,7 +85,7 @@ def trials(disk: Disk, fault: Callable[[int], Fails], step: int) -> int:
     ],
 )
 def test_each_request_that_fails(verbs: tuple[str, ...], code: int, step: int, *, until_healed: bool) -> None:
-    """F3, F4, F5: whichever request fails, once or from then on, nothing is half done and nothing false is said.
+    """Disk full, disk read-only, F3, F4, F5: whichever request fails, once or for good, nothing is half done or false.
 
     Once the disk is well again everything goes on, and the next start finds it.
     """

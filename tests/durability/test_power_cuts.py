@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_no_power_cut_loses_what_was_acknowledged() -> None:
-    """F1: after any of 2,000 power cuts everything acknowledged is there, nothing is half there, and all is sound.
+    """Power back after a cut, F1: after any of 2,000 what was acknowledged is there, nothing half there, all sound.
 
     People are enrolled, changed, withdrawn and erased, events sealed, passes used and passages noted, over two starts.
     """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def test_killed_reader_is_back_and_has_lost_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """F2, J8: killed twice at its work, the reader comes back each time; gallery, log and what it told are whole."""
+    """Power back after a cut, F2, J8: killed, the reader comes back; gallery, log and what it told are whole."""
     assert main(["kills", "--times", "2"]) == 0
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (line["bench"], line["kills"], line["faults"]) == ("kills", 2, 0)
