@@ -179,6 +179,11 @@ def test_the_web_reaches_neither_lock_nor_camera_nor_memory() -> None:
     assert "kernel.yama.ptrace_scope = 2" in (FIRMWARE / "sysctl" / "60-ostiary.conf").read_text().splitlines()
 
 
+def test_no_page_waits_for_a_camera() -> None:
+    """A1: the web starts beside a reader that withholds READY until its camera is there, not after it."""
+    assert value("ostiary-web.service", "After") == "network.target"
+
+
 def test_the_browser_may_read_nothing_and_reach_this_machine_alone() -> None:
     """The kiosk's browser is a user of its own: no state, no settings, no socket of the lock, no other machine."""
     unit = "ostiary-kiosk.service"
