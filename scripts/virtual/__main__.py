@@ -61,16 +61,19 @@ def _prepare(work: Path) -> None:
 
 
 def _core(arch: str, work: Path, paths: tuple[str, ...]) -> int:
-    from .core import CPUS, LEFT_OUT, TESTS, run_core  # noqa: PLC0415 - not needed for a word of help
+    from .core import CPUS, LEFT_OUT, TESTS, prepare, run_core  # noqa: PLC0415 - not needed for a word of help
 
-    worst = 0
+    chosen, worst = roots.ARCHES[arch], 0
+    mounts = prepare(chosen, work)
     for cpu, board in CPUS.items():
-        found = run_core(roots.ARCHES[arch], work, cpu, paths or TESTS)
-        print(
-            f"{arch}, {cpu} ({board}): {found.passed} passed, {found.failed} failed, {found.skipped} skipped,", end=" "
-        )
-        print(f"{len(LEFT_OUT)} left out; {found.seconds:.0f} s", *found.names, sep="\n  ", flush=True)
-        worst = max(worst, int(found.failed > 0 or found.passed == 0))
+        passed = failed = skipped = 0
+        for path in paths or TESTS:
+            found = run_core(chosen, work, cpu, path, mounts)
+            print(f"{cpu}  {path}: {found.passed} passed, {found.failed} failed, {found.skipped} skipped,", end=" ")
+            print(f"{found.seconds:.0f} s", *found.names, sep="\n  ", flush=True)
+            passed, failed, skipped = passed + found.passed, failed + found.failed, skipped + found.skipped
+        print(f"{arch}, {cpu} ({board}): {passed} passed, {failed} failed, {skipped} skipped, {len(LEFT_OUT)} left out")
+        worst = max(worst, int(failed > 0 or passed == 0))
     return worst
 
 

@@ -49,24 +49,31 @@ class Counts(NamedTuple):
     names: tuple[str, ...]  # of those that failed
 
 
-def run_core(arch: Arch, work: Path, cpu: str, paths: tuple[str, ...] = TESTS) -> Counts:
-    """Return what the tests come to on this instruction set. Raises ClickException where they do not run."""
-    root, place, log = made_root(arch, work), work / f"tree-{arch.debian}", work / f"core-{cpu}.log"
+def prepare(arch: Arch, work: Path) -> dict[Path, str]:
+    """Lay the committed tree and its environment for this processor; return what is mounted where in the root."""
+    place = work / f"tree-{arch.debian}"
     if place.exists():
         shutil.rmtree(place)
     tree_at(place)
     (place / ".venv").mkdir()
-    mounts = {place: "srv/ostiary", _environment(arch, work): "srv/ostiary/.venv"}
+    return {place: "srv/ostiary", _environment(arch, work): "srv/ostiary/.venv"}
+
+
+def run_core(arch: Arch, work: Path, cpu: str, path: str, mounts: dict[Path, str]) -> Counts:
+    """Return what the tests of one path come to on an instruction set. Raises ClickException where they do not run."""
+    log, report = work / f"core-{cpu}.log", next(iter(mounts)) / "core.xml"
+    report.unlink(missing_ok=True)
     left_out = [f"--deselect={name}" for name in LEFT_OUT]
-    called = [".venv/bin/python", "-m", "pytest", "-q", "--junitxml=core.xml", *left_out, *paths]
+    called = [".venv/bin/python", "-m", "pytest", "-q", "--junitxml=core.xml", *left_out, path]
+    script = f"cd /srv/ostiary && exec {' '.join(called)}"
     try:
-        run(_inside(root, mounts, cpu, f"cd /srv/ostiary && exec {' '.join(called)}"), log, timeout_s=_LONGEST_S)
+        run(_inside(made_root(arch, work), mounts, cpu, script), log, timeout_s=_LONGEST_S)
     except click.ClickException:
-        if not (place / "core.xml").exists():
+        if not report.exists():
             raise
     except subprocess.TimeoutExpired as fault:
-        raise click.ClickException(f"the tests took more than {_LONGEST_S:.0f} s; see {log}") from fault
-    return _counts(place / "core.xml")
+        raise click.ClickException(f"{path} took more than {_LONGEST_S:.0f} s; see {log}") from fault
+    return _counts(report)
 
 
 def _environment(arch: Arch, work: Path) -> Path:
