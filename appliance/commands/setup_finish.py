@@ -14,10 +14,11 @@ import click
 from appliance import places
 from appliance.commands.check import check
 from appliance.commands.options import Installation
-from appliance.errors import ApplianceError, HardwareError
+from appliance.errors import ApplianceError
 from appliance.setup import units
 from appliance.setup.owner import as_owner_of
 from appliance.setup.questions import pki_of
+from appliance.setup.zone import set_zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from appliance.setup.draft import Draft
 
 _BROKER_AT = Path("/etc/mosquitto/ostiary")
-_WAIT_S = 30.0
 
 
 def summary(first: Draft, draft: Draft) -> list[str]:
@@ -98,18 +98,10 @@ def _set_zone(draft: Draft) -> None:
     zone = draft.own["time_zone"]
     if zone == draft.place.time_zone:
         return
-    by_hand = f"sudo timedatectl set-timezone {zone}"
     if os.geteuid() != 0:
-        click.echo(f"time zone: only root may set it: {by_hand}")
+        click.echo(f"time zone: only root may set it: sudo timedatectl set-timezone {zone}")
         return
-    try:
-        done = subprocess.run(
-            ["timedatectl", "set-timezone", zone], capture_output=True, text=True, check=False, timeout=_WAIT_S
-        )
-    except (OSError, subprocess.TimeoutExpired) as fault:
-        raise HardwareError(f"the time zone could not be set: {fault}; later: {by_hand}") from fault
-    if done.returncode != 0:
-        raise HardwareError(f"the time zone could not be set: {' '.join(done.stderr.split())}; later: {by_hand}")
+    set_zone(zone)
     click.echo(f"time zone: {zone}")
 
 

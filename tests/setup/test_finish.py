@@ -14,10 +14,12 @@ from click.testing import CliRunner
 from appliance.commands.setup import setup
 from appliance.commands.setup_finish import finish, left_to_do, summary
 from appliance.commands.setup_trials import TRIALS
-from appliance.errors import DoorError, RefusedError
+from appliance.errors import DoorError, HardwareError, RefusedError
 from appliance.setup import units
+from appliance.setup.place import time_zone
 from appliance.setup.question import interview
 from appliance.setup.questions import QUESTIONS
+from appliance.setup.zone import set_zone
 from tests.setup.here import draft
 
 if TYPE_CHECKING:
@@ -95,6 +97,24 @@ def test_time_zone_is_set_after_everything_was_seen(tmp_path: Path, tools: Path)
     assert not tools.exists()
     finish(click.Context(setup), other)
     assert tools.read_text() == "timedatectl set-timezone Asia/Tokyo\n"
+
+
+def test_time_zone_is_set_without_d_bus(tmp_path: Path, tools: Path) -> None:
+    """H4: on a system as small as it gets, where systemd cannot be asked, the zone is linked as systemd would do it."""
+    (tmp_path / "fails").write_text("set-timezone\n")
+    known = tmp_path / "usr/share/zoneinfo/Asia"
+    known.mkdir(parents=True)
+    (known / "Tokyo").touch()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/timezone").write_text("Etc/UTC\n")
+    (tmp_path / "etc/localtime").symlink_to("/usr/share/zoneinfo/Etc/UTC")
+    set_zone("Asia/Tokyo", tmp_path)
+    assert (tmp_path / "etc/localtime").resolve() == known / "Tokyo"
+    assert time_zone(tmp_path) == "Asia/Tokyo"
+    assert sorted(path.name for path in (tmp_path / "etc").iterdir()) == ["localtime", "timezone"]
+    with pytest.raises(HardwareError, match="Asia/Seoul is not there; later: sudo timedatectl set-timezone Asia/Seoul"):
+        set_zone("Asia/Seoul", tmp_path)
+    assert time_zone(tmp_path) == "Asia/Tokyo"
 
 
 def test_what_is_left_is_said_until_it_is_done(tmp_path: Path) -> None:
