@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .system import Device
 
 _UNFINISHED = f"{BASE}/unfinished"  # there from the first step to the last
+
+_READING = ("systemd-sysctl.service", "systemd-journald.service", "systemd-timesyncd.service")  # settings of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,9 @@ class Plan:
                 run("systemctl", "daemon-reload")
                 run("udevadm", "control", "--reload")
                 run("udevadm", "trigger")
+                for service in _READING:
+                    with suppress(InstallError):  # not every system has, or runs, each of them
+                        run("systemctl", "try-restart", service)
                 units = placing.record.enabled
                 if units:
                     run("systemctl", "try-restart", *units)
