@@ -131,7 +131,7 @@ class Renderer:
             return cast("NDArray[np.uint8]", cv2.GaussianBlur(picture, (0, 0), 0.03 * height))
         if condition == "moved":  # turned aside by about ten degrees, and knocked askew
             turn = cv2.getRotationMatrix2D((width / 2, height / 2), 6.0, 1.0)
-            turn[:, 2] += (0.16 * width, -0.06 * height)
+            turn[:, 2] += np.array([0.16 * width, -0.06 * height])
             return cast("NDArray[np.uint8]", cv2.warpAffine(picture, turn, self._size, borderMode=cv2.BORDER_REFLECT))
         return picture
 

@@ -304,6 +304,15 @@ def kills(times: int) -> int:
 
 
 @root.command()
+@click.option("--times", type=click.IntRange(1), default=50, show_default=True, help="Brokers killed.")
+def flapping(times: int) -> int:
+    """Kill the broker again and again while events are sealed: exit 1 where a client misses one."""
+    from . import flapping as bench  # noqa: PLC0415
+
+    return bench.run(times)
+
+
+@root.command()
 @click.option("--writes", type=click.IntRange(1), default=300, show_default=True, help="Each fails once, of each kind.")
 def faults(writes: int) -> int:
     """Let the disk fail at the n-th write of a running reader: exit 1 where anything is opened, lost or half done."""
@@ -407,6 +416,19 @@ def kiosk(rounds: int, block_s: float) -> None:
     from . import kiosk as bench  # noqa: PLC0415
 
     bench.run(rounds, block_s)
+
+
+@root.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--views", type=click.IntRange(1), default=100, show_default=True, help="Photographs of FOLDER/images.")
+@click.option(
+    "--film", "films", type=FILE, multiple=True, help="A recording of a camera that stood still; again for more."
+)
+def camera(folder: Path, views: int, films: tuple[Path, ...]) -> None:
+    """Move, cover, blur and light views, and tell which of it camera integrity notices; time it."""
+    from . import camera as bench  # noqa: PLC0415
+
+    bench.run(folder, views, films)
 
 
 def main(arguments: list[str] | None = None) -> int:
