@@ -48,7 +48,7 @@ class Systemd:
         until_s, since_s, before = time.monotonic() + within_s, time.monotonic(), ""
         while True:
             told = {unit: _shown(unit) for unit in self._enabled()}
-            waiting = [unit for unit, shown in told.items() if not shown.startswith("active\n")]
+            waiting = [unit for unit, shown in told.items() if "ActiveState=active" not in shown.splitlines()]
             now = "".join(told.values())
             if waiting or now != before:
                 since_s, before = time.monotonic(), now
@@ -64,8 +64,8 @@ class Systemd:
 
 
 def _shown(unit: str) -> str:
-    """Return a unit's state, process and number of restarts, one a line."""
-    return _told("show", "--value", "-p", "ActiveState", "-p", "MainPID", "-p", "NRestarts", unit)
+    """Return a unit's state, process and number of restarts, one a line, in systemd's own order."""
+    return _told("show", "-p", "ActiveState", "-p", "MainPID", "-p", "NRestarts", unit)
 
 
 def _told(*words: str) -> str:
