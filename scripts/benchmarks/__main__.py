@@ -304,7 +304,7 @@ def kills(times: int) -> int:
 
 
 @root.command()
-@click.option("--times", type=click.IntRange(1), default=50, show_default=True, help="Brokers killed.")
+@click.option("--times", type=click.IntRange(1), default=8, show_default=True, help="Brokers killed.")
 def flapping(times: int) -> int:
     """Kill the broker again and again while events are sealed: exit 1 where a client misses one."""
     from . import flapping as bench  # noqa: PLC0415
