@@ -91,9 +91,7 @@ def _model(one: Model) -> dict[str, Any]:
     }
 
 
-def _dependencies(
-    own: str, packages: Sequence[Package], components: Sequence[dict[str, Any]]
-) -> list[dict[str, str | list[str]]]:
+def _dependencies(own: str, packages: Sequence[Package], components: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     purls = {one.name: one.purl for one in packages}
     needed = {need for one in packages for need in one.needs}
     others = [str(one["bom-ref"]) for one in components if one["name"] not in purls]
