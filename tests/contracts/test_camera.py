@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from appliance.records import Frame
 
 FRAMES = 6
-SOURCES = ["simulated", "simulated paced", "recording", "folder", "picamera"]
+CONDITIONS = ["covered", "defocused", "moved"]
+SOURCES = [
+    "simulated",
+    "simulated paced",
+    *(f"simulated {how}" for how in CONDITIONS),
+    "recording",
+    "folder",
+    "picamera",
+]
 
 
 class Source(NamedTuple):
@@ -63,6 +71,9 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
         return Source(SimulatedCamera(script, settings, paced=False), 200)
     if request.param == "simulated paced":
         return Source(SimulatedCamera(script, settings), None)
+    if request.param.startswith("simulated "):
+        scene = {"visits": [{"for_s": 1.0, "pause_s": 0.0}], "camera": request.param.removeprefix("simulated ")}
+        return Source(SimulatedCamera(Script(Scene.model_validate(scene)), settings, paced=False), 200)
     if request.param == "picamera":
         return Source(PiCamera(settings, Bench(red(1)).library), None)
     if request.param == "folder":
@@ -110,6 +121,15 @@ def test_live_camera_is_on_the_monotonic_clock(source: Source) -> None:
         assert abs(time.monotonic() - seen.captured_at_s) < 0.2
     else:
         assert 0 <= seen.captured_at_s < 1
+
+
+def test_identity_is_a_live_cameras_own(source: Source) -> None:
+    """A2: a live camera says which one it is, the same at every frame; a recording says nothing."""
+    said = {source.camera.identity}
+    for _ in frames_of(source, 4):
+        said.add(source.camera.identity)
+    (identity,) = said
+    assert bool(identity) or not source.camera.live
 
 
 def test_recording_ends_with_none_again_and_again(source: Source) -> None:
