@@ -105,7 +105,7 @@ class Capture:
         self._heard_s = time.monotonic()
         self._ended = False
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread = threading.Thread(target=self._live, name="capture", daemon=True)
         self._camera: Camera | None = None
         self.failed: CameraError | None = None  # why a recording ended before its end
 
@@ -164,6 +164,15 @@ class Capture:
                 return self._fault
             silent_s = time.monotonic() - self._heard_s
         return f"camera gave no frame for {silent_s:.1f} s" if silent_s > self._stall_s else ""
+
+    def _live(self) -> None:
+        try:
+            self._run()
+        finally:
+            if (
+                not self._stopping and not self._ended
+            ):  # a bug: a reader that went on would be blind until it is stopped
+                self._end(CameraError("the thread that reads the camera has failed; the log says why"))
 
     def _run(self) -> None:
         pause_s = _FIRST_RETRY_S
