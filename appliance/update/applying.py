@@ -61,7 +61,7 @@ class Updater:
         """
         with self._alone():
             if self.places.trial() is not None:
-                raise RefusedError("an update is on trial already: ostiary update status")
+                raise RefusedError("an update is on trial already; to go on with it: ostiary update confirm")
             self._tidy()
             claim = self._verified(file)
             before = self.places.linked("current")
