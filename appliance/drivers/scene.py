@@ -128,7 +128,7 @@ class Renderer:
         if condition == "covered":
             return _levels(12 + self._noise[self._turn.integers(4)])
         if condition == "defocused":
-            return cast("NDArray[np.uint8]", cv2.GaussianBlur(picture, (0, 0), 0.03 * height))
+            return cast("NDArray[np.uint8]", cv2.GaussianBlur(picture, (0, 0), 0.05 * height))
         if condition == "moved":  # turned aside by about ten degrees, and knocked askew
             turn = cv2.getRotationMatrix2D((width / 2, height / 2), 6.0, 1.0)
             turn[:, 2] += np.array([0.16 * width, -0.06 * height])

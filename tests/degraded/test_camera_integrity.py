@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from appliance.audit import AuditLog
 from appliance.camera_integrity import BLURRED_WORDS, LEARN_LOOKS, MOVED_WORDS, PLAIN_WORDS, CameraIntegrity
 from appliance.camera_memory import CameraMemory, load, store
 from appliance.camera_view import SIZE, learnt, look
+from appliance.cli import root
 from appliance.config import CameraSettings
+from appliance.contract import EventType
 from appliance.drivers.camera import checked
 from appliance.drivers.scene import Condition, Renderer, Visit
 from appliance.drivers.v4l2 import identity_of
@@ -236,3 +240,26 @@ def test_usb_camera_is_known_by_its_serial_number_or_its_socket(tmp_path: Path) 
     assert identity_of(0, without) == "usb 046d:0825 at 1-1.2"
     assert identity_of(9, without) == "unicam-image at fe801000.csi"
     assert identity_of(7, without) == ""
+
+
+def test_admin_accepts_the_camera_and_it_is_written_down(tmp_path: Path, watched: Watched) -> None:
+    """J8: `ostiary camera accept` forgets what was remembered, with one entry in the log; `status` tells what is."""
+
+    def said(*words: str) -> str:
+        result = CliRunner().invoke(root, ["camera", *words, "--state", str(tmp_path)], catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.output
+
+    assert "no camera was seen yet" in said("status")
+    watched.show(watched.hall())
+    assert "one, since" in said("status")
+    assert "its view was not learnt yet" in said("status")
+    watched.relied_on(LEARN_LOOKS + 1)
+    assert "its view was learnt" in said("status")
+    assert not watched.show(watched.hall(), "two")
+    said("accept")
+    assert watched.show(watched.hall(), "two")
+    assert "two, since" in said("status")
+    with AuditLog(tmp_path / "audit.db", "ostiary", "front") as audit:
+        (entry,) = [one.event for one in audit.read()]
+    assert (entry.event_type, entry.method) == (EventType.CONFIG_CHANGED, "cli")
