@@ -15,7 +15,22 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "models" / "CARDS.md"])
 # In the site's navigation these have other names than their files: scripts/site_links.py.
 OUTSIDE = {"index.md", "changes.md", "reporting.md", "hardware.md", "cards.md"}
-SCRIPTS = ("setup", "demo", "test", "check", "bench", "build_models", "lock", "reference", "gpio_vm", "docs")
+SCRIPTS = (
+    "setup",
+    "demo",
+    "test",
+    "check",
+    "bench",
+    "build_models",
+    "lock",
+    "reference",
+    "gpio_vm",
+    "docs",
+    "install",
+    "bundle",
+    "check_wheels",
+    "try_install",
+)
 # Each fault that this version claims to survive has a test whose docstring names it.
 CLAIMED = re.compile(r"\| ([A-J]\d+) \|")
 
