@@ -206,7 +206,8 @@ def test_ties_fall_in_the_gallerys_own_order(size: int) -> None:
     """People who are exactly as alike come in the order of the gallery, each time, with a margin of nothing (C13)."""
     gallery = gallery_of(np.tile(probe_of(1.0).vector, (size, 1)), [f"p{n}" for n in range(size)])
     found = search(probe_of(1.0), gallery)
-    assert [search(probe_of(1.0), gallery) for _ in range(3)] == [found] * 3
+    # Written out: who is alone has NaN for a rival, which since Python 3.13 makes a record unlike itself.
+    assert [repr(search(probe_of(1.0), gallery)) for _ in range(3)] == [repr(found)] * 3
     assert len(found) == min(size, MAX_CANDIDATES)
     assert found[0].similarity == found[1].similarity
     assert [one.person_id for one in found] == [f"p{n}" for n in range(len(found))]
