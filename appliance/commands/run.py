@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 CONNECT_S = 1.0
+# Until there is a camera: without it, the service manager would end and begin a reader that waits, again and again.
+# Whoever hangs meanwhile says it no longer, and is ended.
+WAITING = "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=30000000"
 
 
 @click.command()
@@ -132,10 +135,17 @@ def _hooks(tell: Callable[[AuditEvent, str], None]) -> Hooks:
     systemd = SystemdNotifier()
     if systemd.socket is not None:
         systemd.socket.settimeout(0)  # a service manager that does not listen must not stop the loop
+    alive = WAITING
+
+    def on_ready() -> None:
+        nonlocal alive
+        alive = "WATCHDOG=1"
+        systemd.notify("READY=1")
+
     return Hooks(
         on_event=lambda event: tell(event, _as_line(event)),
-        on_ready=lambda: systemd.notify("READY=1"),
-        on_turn=lambda: systemd.notify("WATCHDOG=1"),
+        on_ready=on_ready,
+        on_turn=lambda: systemd.notify(alive),
     )
 
 

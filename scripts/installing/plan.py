@@ -98,10 +98,11 @@ class Plan:
                     with suppress(InstallError):  # not every system has, or runs, each of them
                         run("systemctl", "try-restart", service)
                 units = placing.record.enabled
+                # Not waited for: a reader without a camera is ready when it has one.
                 if units:
-                    run("systemctl", "try-restart", *units)
+                    run("systemctl", "--no-block", "try-restart", *units)
                 if units and (self.now or self._is_set_up()):
-                    run("systemctl", "start", *units)
+                    run("systemctl", "--no-block", "start", *units)
             mark.unlink(missing_ok=True)
 
         def needed() -> bool:
@@ -111,7 +112,7 @@ class Plan:
         return Step("have what is new taken up", needed, do)
 
     def _is_set_up(self) -> bool:
-        """Tell whether the settings are still those that come with the program."""
+        """Tell whether the settings are no longer those that come with the program."""
         ours = self.tree / "firmware_config/appliance.toml"
         theirs = self.device.at("/etc/ostiary/appliance.toml")
         return theirs.exists() and theirs.read_bytes() != ours.read_bytes()
