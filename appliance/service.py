@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from appliance import __version__
 from appliance.access_desk import AccessDesk
 from appliance.admission import Admission
 from appliance.asking import Asking
@@ -238,7 +239,7 @@ class Service:
             if self.clearance.skipped or not self.clearance.face_only:
                 _log.warning("%s", self.clearance.words)
             gallery = f"gallery of {self._snapshot.size}, {self._snapshot.model_id}"
-            self._say(EventType.STARTED, f"{gallery}; {self.clearance.words}")
+            self._say(EventType.STARTED, f"version {__version__}; {gallery}; {self.clearance.words}")
             ready = False
             while not self._stopping and not self._capture.ended:
                 if self._turn() and not ready:

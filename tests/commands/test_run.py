@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import cv2
 import pytest
 
-from appliance import manifest
+from appliance import __version__, manifest
 from appliance.config import CameraSettings
 from appliance.contract import EventType
 from appliance.drivers.scene import FACES, Scene, Visit
@@ -62,6 +62,7 @@ def test_recording_prints_events_as_json_lines_and_ends(recording: Path, tmp_pat
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     kinds = [EventType(event["event_type"]) for event in events]
     assert kinds[0] is EventType.STARTED
+    assert events[0]["detail"].startswith(f"version {__version__}; ")
     assert kinds[-1] is EventType.STOPPED
     assert EventType.APPROVAL_REQUESTED in kinds
     assert EventType.ACCESS_GRANTED not in kinds
