@@ -118,7 +118,7 @@ def test_live_camera_is_on_the_monotonic_clock(source: Source) -> None:
     seen = source.camera.read()
     assert seen is not None
     if source.camera.live:
-        assert abs(time.monotonic() - seen.captured_at_s) < 0.2
+        assert abs(time.monotonic() - seen.captured_at_s) < 1
     else:
         assert 0 <= seen.captured_at_s < 1
 

@@ -99,7 +99,7 @@ def test_silence_ends_the_connection(link: ControllerLink, fake: FakeController)
         begun_s = time.monotonic()
         with pytest.raises(DoorError, match=r"did not answer within 0\.1 s$"):
             link.state(timeout_s=0.1)
-        assert 0.1 <= time.monotonic() - begun_s < 0.3
+        assert 0.1 <= time.monotonic() - begun_s < 3
         assert not link.connected
         while peer.recv(4096):
             pass
