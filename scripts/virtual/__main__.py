@@ -80,21 +80,22 @@ def _core(arch: str, work: Path, paths: tuple[str, ...]) -> int:
 def _machine(arch: str, work: Path, cuts: int, *, fresh: bool) -> int:
     from . import trials  # noqa: PLC0415 - likewise
 
-    machines, rows = trials.Machines(roots.ARCHES[arch], work), []
+    machines, bad = trials.Machines(roots.ARCHES[arch], work), 0
     if fresh or not machines.disk.exists():
-        rows += _show(machines.install())
+        bad += _show(machines.install())
     with machines.start() as started:
-        rows += _show([trials.Row("start of the machine", 1, f"up after {started.started_s:.0f} s", good=True)])
-        rows += _show(trials.watched(started))
+        bad += _show(trials.Row("start of the machine", 1, f"up after {started.started_s:.0f} s", good=True))
+        for row in trials.watched(started):
+            bad += _show(row)
     if cuts:
-        rows += _show([trials.cut(machines, cuts)])
-    return int(not all(row.good for row in rows))
+        bad += _show(trials.cut(machines, cuts))
+    return int(bad > 0)
 
 
-def _show(rows: list[Row]) -> list[Row]:
-    for row in rows:
-        print(f"| {row.tried} | {row.n} | {'' if row.good else 'FAILED: '}{row.result} |", flush=True)
-    return rows
+def _show(row: Row) -> int:
+    """Print a row; return 1 where it failed."""
+    print(f"| {row.tried} | {row.n} | {'' if row.good else 'FAILED: '}{row.result} |", flush=True)
+    return int(not row.good)
 
 
 def main() -> int:

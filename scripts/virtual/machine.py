@@ -179,7 +179,7 @@ class Machine:
                 for line in self.lines("echo", 5.0):
                     if line.startswith(_PROMPT):
                         self._drain()
-                        self.run("systemctl is-system-running --wait", START_S)
+                        self.run(f"timeout {START_S:.0f} systemctl is-system-running --wait", 2 * START_S)
                         return time.monotonic() - before
         self.cut()
         raise click.ClickException(f"the machine did not come up in {START_S:.0f} s; see {self.log}")

@@ -17,6 +17,7 @@ from .machine import Machine, blank_disk, copied, drive, source_drive
 from .roots import made_root
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .roots import Arch
@@ -67,7 +68,7 @@ class Machines:
         log = self._work / f"serial-{self._arch.debian}.log"
         return Machine(self._arch, made_root(self._arch, self._work), disk or self.disk, log, more)
 
-    def install(self) -> list[Row]:
+    def install(self) -> Row:
         """Install on a blank disk as an owner does it, twice, and keep the disk."""
         new = copied(blank_disk(self._arch, self._work), f"installing-{self._arch.debian}")
         with self.start(new, drive(source_drive(self._arch, self._work))) as machine:
@@ -83,22 +84,24 @@ class Machines:
             machine.must("rm -r /root/source && systemctl daemon-reload")
             machine.off()
         new.rename(self.disk)
-        return [
-            Row("scripts/install without a network, then once more", 1, f"{took_s:.0f} s; then: {again}", good=True)
-        ]
+        return Row("scripts/install without a network, then once more", 1, f"{took_s:.0f} s; then: {again}", good=True)
 
 
-def watched(machine: Machine) -> list[Row]:
-    """Try what needs no power cut."""
+def watched(machine: Machine) -> Iterator[Row]:
+    """Try what needs no power cut, and give each row as it comes."""
     # What a filter refuses is told in the kernel's log, where it is asked to.
     machine.must("sysctl -qw kernel.seccomp.actions_logged='kill_process kill_thread trap errno log'")
-    machine.must(f"systemctl restart {' '.join(UNITS)}", _SLOW_S)
-    rows = [_up(machine), _checked(machine), _verified(machine), _exposure(machine), *_confined(machine)]
-    rows += [_chip(machine), _network(machine)]
-    rows += [_hung(machine, unit) for unit in UNITS]
-    rows += [_one_shot(machine, "ostiary-backup"), _one_shot(machine, "ostiary-purge")]
-    rows += [_refused(machine), _limit(machine)]
-    return rows
+    machine.run(f"systemctl reset-failed; systemctl restart {' '.join(UNITS)}", _SLOW_S)
+    for trial in (_up, _checked, _verified, _exposure, _chip, _network):
+        yield trial(machine)
+    for unit in UNITS:
+        yield _confined(machine, unit)
+    for unit in UNITS:
+        yield _hung(machine, unit)
+    for unit in ("ostiary-backup", "ostiary-purge"):
+        yield _one_shot(machine, unit)
+    yield _refused(machine)
+    yield _limit(machine)
 
 
 def _up(machine: Machine) -> Row:
@@ -135,19 +138,12 @@ def _exposure(machine: Machine) -> Row:
     return Row("systemd-analyze security, of the running units", 1, "; ".join(found), all("." in one for one in found))
 
 
-def _confined(machine: Machine) -> list[Row]:
-    rows = []
-    for unit in UNITS:
-        status = machine.must(f"cat /proc/{_pid(machine, unit)}/status")
-        seen = dict(re.findall(r"^(CapEff|NoNewPrivs|Seccomp|Uid):\s*(\S+)", status, re.MULTILINE))
-        good = (
-            seen["CapEff"].strip("0") == ""
-            and seen["NoNewPrivs"] == "1"
-            and seen["Seccomp"] == "2"
-            and seen["Uid"] != "0"
-        )
-        rows.append(Row(f"{unit}: no capability, no new privileges, a filter", 1, str(seen), good))
-    return rows
+def _confined(machine: Machine, unit: str) -> Row:
+    status = machine.must(f"cat /proc/{_pid(machine, unit)}/status")
+    seen = dict(re.findall(r"^(CapEff|NoNewPrivs|Seccomp|Uid):\s*(\S+)", status, re.MULTILINE))
+    bare = not seen["CapEff"].strip("0") and seen["Uid"] != "0"
+    good = bare and (seen["NoNewPrivs"], seen["Seccomp"]) == ("1", "2")
+    return Row(f"{unit}: no capability, no new privileges, a filter", 1, str(seen), good)
 
 
 def _refused(machine: Machine) -> Row:
