@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WAIT_S = 3.0
+LOW_DISK_BYTES = 500e6  # two years of a busy door's log, or some days of somebody who fills it from outside
 
 
 @click.command()
@@ -31,10 +33,10 @@ WAIT_S = 3.0
 @click.option("--click", "click_relay", is_flag=True, help="With --edge door alone: have the relay click, thrice.")
 @with_installation
 def check(installation: Installation, *, edges: tuple[str, ...], watch_s: float, click_relay: bool) -> None:
-    """Try models, camera, gallery, audit, controller, door, broker, attendants, clock, liveness; 3 where one fails.
+    """Try models, camera, gallery, audit, disk, controller, door, broker, attendants, clock, liveness.
 
-    Exit 1 where all that is amiss is that something was not allowed, such as that a face alone opens. `--edge door`
-    alone says for a while what each of the door's inputs does.
+    Exit 3 where one fails, 1 where all that is amiss is that something was not allowed, such as that a face alone
+    opens. `--edge door` alone says for a while what each of the door's inputs does.
     """
     unknown = sorted(set(edges) - set(EDGES))
     if unknown:
@@ -90,6 +92,14 @@ def _audit(installation: Installation) -> str:
     if not verdict.ok:
         raise RefusedError(f"{log.path}: entry {verdict.first_bad}: {verdict.why}")
     return f"a chain of {verdict.count} entries holds"
+
+
+def _disk(installation: Installation) -> str:
+    free = shutil.disk_usage(installation.state).free
+    told = f"{free / 1e9:.1f} GB free at {installation.state}"
+    if free < LOW_DISK_BYTES:
+        raise HardwareError(f"{told}; less than {LOW_DISK_BYTES / 1e9} GB, and on a full disk no face opens the door")
+    return told
 
 
 def _controller(installation: Installation) -> str:
@@ -156,6 +166,7 @@ EDGES: dict[str, Callable[[Installation], str]] = {
     "camera": _camera,
     "gallery": _gallery,
     "audit": _audit,
+    "disk": _disk,
     "controller": _controller,
     "door": check_door.summary,
     "broker": _broker,

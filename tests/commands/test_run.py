@@ -224,6 +224,7 @@ def test_check_says_what_is_wrong_in_words(tmp_path: Path) -> None:
     assert "camera 63" in lines["camera"]
     assert lines["controller"].startswith("FAILED")
     assert lines["gallery"].startswith("ok")
+    assert lines["disk"].startswith("ok")
     assert "Traceback" not in done.stdout + done.stderr
 
 

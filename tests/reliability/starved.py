@@ -15,6 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from appliance.cli import root
 from appliance.commands.options import Installation
 from appliance.config import CameraSettings, DoorSettings, LivenessSettings, Settings
 from appliance.contract import EventType
@@ -114,7 +117,9 @@ def main(state: Path) -> None:
         service.run()
     with installation.open_audit() as audit:
         holds = audit.verify().ok
-    sys.stdout.write(json.dumps({"told": starved.told, "holds": holds, "plain": _plain(state)}) + "\n")
+    checked = CliRunner().invoke(root, ["check", "--edge", "disk", "--state", str(state)])
+    told = {"told": starved.told, "holds": holds, "plain": _plain(state), "check": [checked.exit_code, checked.output]}
+    sys.stdout.write(json.dumps(told) + "\n")
 
 
 def _plain(state: Path) -> list[str]:

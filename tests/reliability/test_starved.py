@@ -22,7 +22,8 @@ TMPDIR=$2 exec "$3" -m tests.reliability.starved "$1/state"
 def test_reader_goes_on_without_room_or_descriptors() -> None:
     """F3, H7, H8: with no room for a grant nobody is let in; without temporary files, or descriptors, they are.
 
-    Once there is room again the next visitor is let in. A plain file is the old one or the new one, whole.
+    Once there is room again the next visitor is let in. A plain file is the old one or the new one, whole. The check
+    says that the disk is too small.
     """
     own = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
     with tempfile.TemporaryDirectory() as state, tempfile.TemporaryDirectory() as temporary:
@@ -41,3 +42,6 @@ def test_reader_goes_on_without_room_or_descriptors() -> None:
     ]
     assert told["holds"]
     assert told["plain"] == ["No space left on device; b'old'", "9000"]
+    code, line = told["check"]
+    assert code == 3
+    assert line.startswith("FAILED  disk        0.0 GB free")
