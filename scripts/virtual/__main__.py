@@ -65,14 +65,15 @@ def _core(arch: str, work: Path, paths: tuple[str, ...]) -> int:
 
     chosen, worst = roots.ARCHES[arch], 0
     mounts = prepare(chosen, work)
-    for cpu, board in CPUS.items():
+    for cpu, processor in CPUS.items():
         passed = failed = skipped = 0
         for path in paths or TESTS:
             found = run_core(chosen, work, cpu, path, mounts)
             print(f"{cpu}  {path}: {found.passed} passed, {found.failed} failed, {found.skipped} skipped,", end=" ")
             print(f"{found.seconds:.0f} s", *found.names, sep="\n  ", flush=True)
             passed, failed, skipped = passed + found.passed, failed + found.failed, skipped + found.skipped
-        print(f"{arch}, {cpu} ({board}): {passed} passed, {failed} failed, {skipped} skipped, {len(LEFT_OUT)} left out")
+        told = f"{passed} passed, {failed} failed, {skipped} skipped, {len(LEFT_OUT)} left out"
+        print(f"{arch}, {cpu} ({processor.board}): {told}", flush=True)
         worst = max(worst, int(failed > 0 or passed == 0))
     return worst
 

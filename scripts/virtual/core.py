@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -34,8 +35,41 @@ TESTS = (
 )
 # Left out by name, and why.
 LEFT_OUT: dict[str, str] = {}
-# Instruction sets: what a Pi 4 has, and a Pi 5, whose int8 products the runtime does with other code.
-CPUS = {"cortex-a72": "Raspberry Pi 4", "cortex-a76": "Raspberry Pi 5"}
+_CPUINFO = """\
+processor\t: {number}
+BogoMIPS\t: 108.00
+Features\t: {features}
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: {variant}
+CPU part\t: {part}
+CPU revision\t: {revision}
+
+"""
+
+
+class Processor(NamedTuple):
+    """What a board's kernel says of a core in /proc/cpuinfo."""
+
+    board: str
+    part: str
+    variant: str
+    revision: int
+    features: str
+
+
+# What a Pi 4 has, and a Pi 5, whose int8 products the model runtime does with other code. It asks the kernel which
+# processor it is on, and qemu-user would tell it of this machine's; without an answer it leaves its fast code aside.
+CPUS = {
+    "cortex-a72": Processor("Raspberry Pi 4", "0xd08", "0x0", 3, "fp asimd evtstrm crc32 cpuid"),
+    "cortex-a76": Processor(
+        "Raspberry Pi 5",
+        "0xd0b",
+        "0x4",
+        1,
+        "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
+    ),
+}
 _LONGEST_S = 3600.0
 
 
@@ -110,10 +144,19 @@ def _inside(root: Path, mounts: dict[Path, str], cpu: str, script: str) -> list[
     """Return the command that runs a script in the root, with mounts that end with it."""
     (root / "srv/ostiary").mkdir(exist_ok=True)
     binds = " && ".join(f"mount --bind {place} {root}/{inside}" for place, inside in mounts.items())
-    basics = f"mount -t proc proc {root}/proc && mount --rbind /dev {root}/dev && mount -t tmpfs none {root}/tmp"  # noqa: S108 - the root's own
+    basics = f"mount -t proc proc {root}/proc && mount -t sysfs sys {root}/sys && mount --rbind /dev {root}/dev"
+    basics += f" && mount -t tmpfs none {root}/tmp"  # noqa: S108 - the root's own
+    basics += f" && mount --bind {_told(root.parent, cpu)} {root}/proc/cpuinfo" if cpu in CPUS else ""
     set_up = f"env --ignore-environment PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 QEMU_CPU={cpu}"
     enter = f"exec chroot {root} {set_up} sh -c '{script}'"
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", f"{basics} && {binds} && {enter}"]
+
+
+def _told(work: Path, cpu: str) -> Path:
+    """Return a file that says of the processor what its board's kernel would."""
+    file, told = work / f"cpuinfo-{cpu}", CPUS[cpu]._asdict()
+    file.write_text("".join(_CPUINFO.format(number=number, **told) for number in range(os.cpu_count() or 1)))
+    return file
 
 
 def _counts(report: Path) -> Counts:
