@@ -63,10 +63,10 @@ class Machines:
         self._arch, self._work = arch, work
         self.disk = work / f"installed-{arch.debian}.img"
 
-    def start(self, disk: Path | None = None, more: tuple[str, ...] = ()) -> Machine:
-        """Return a machine that has come up, of the installed disk or of another."""
+    def start(self, disk: Path | None = None, more: tuple[str, ...] = (), *, settled: bool = True) -> Machine:
+        """Return a machine of the installed disk or of another; as `Machine`."""
         log = self._work / f"serial-{self._arch.debian}.log"
-        return Machine(self._arch, made_root(self._arch, self._work), disk or self.disk, log, more)
+        return Machine(self._arch, made_root(self._arch, self._work), disk or self.disk, log, more, settled=settled)
 
     def install(self) -> Row:
         """Install on a blank disk as an owner does it, twice, and keep the disk."""
@@ -187,7 +187,7 @@ def _hung(machine: Machine, unit: str, times: int = 3) -> Row:
         machine.must(f"kill -STOP {old}")
         while time.monotonic() < before + _AGAIN_S:
             time.sleep(1)
-            if machine.run(f"systemctl is-active {unit}").text == "active" and _pid(machine, unit) != old:
+            if _state(machine, unit) == "active" and _pid(machine, unit) != old:
                 took_s.append(time.monotonic() - before)
                 break
     told = machine.run(f"journalctl -b -u {unit} --no-pager | grep -c 'Watchdog timeout'").text
@@ -214,13 +214,11 @@ def _limit(machine: Machine) -> Row:
             return Row("H11: a reader that cannot start", 1, "it was tried without end", good=False)
     starts = machine.run("journalctl -b -u ostiary-reader --no-pager | grep -c 'code=exited, status=1/FAILURE'").text
     alerts = machine.run("journalctl -b -p alert -t ostiary --no-pager -o cat | wc -l").text
-    locked = machine.run("systemctl is-active ostiary-controller").text
+    locked = _state(machine, "ostiary-controller")
     machine.must(f"rm {drop_in} && systemctl daemon-reload")
-    while (
-        machine.run("systemctl is-active ostiary-reader").text != "active" and time.monotonic() < before + 2 * _AGAIN_S
-    ):
+    while _state(machine, "ostiary-reader") != "active" and time.monotonic() < before + 2 * _AGAIN_S:
         time.sleep(5)
-    state = machine.run("systemctl is-active ostiary-reader").text
+    state = _state(machine, "ostiary-reader")
     result = f"{starts} starts, then none; alerts {alerts}; controller {locked}; mended, it is {state} by itself"
     return Row("H11: a reader that cannot start", 1, result, (locked, state, alerts) == ("active", "active", "1"))
 
@@ -251,8 +249,10 @@ def cut(machines: Machines, times: int, seed: int = 1) -> Row:
     chance = random.Random(seed)  # noqa: S311 - moments, not a secret
     told, faults = Told(), []
     for number in range(times + 1):
-        with machines.start() as machine:
+        with machines.start(settled=number == times) as machine:
             faults += [f"start {number}: {fault}" for fault in _missing(machine, told)]
+            if number == times and (state := _state(machine, "ostiary-reader")) != "active":
+                faults.append(f"the reader is {state}")
             if number < times:
                 _until(machine, told, chance.uniform(0.5, _LONGEST_WORK_S))
     result = f"{told.changes} changes acknowledged before them; faults: {'; '.join(faults) or 'none'}"
@@ -272,13 +272,16 @@ def _until(machine: Machine, told: Told, after_s: float) -> None:
 def _missing(machine: Machine, told: Told) -> list[str]:
     """Return what is wrong after a start, and take down what is there."""
     found = json.loads(machine.must(f"{_AT_WORK} kept {_STATE}", _SLOW_S).splitlines()[-1])
-    chain, reader = machine.run("ostiary audit verify", _SLOW_S), machine.run("systemctl is-active ostiary-reader").text
+    chain = machine.run("ostiary audit verify", _SLOW_S)
     faults = [f"{one} is lost" for one in told.people - set(found["people"])]
     faults += [f"the log ends at {found['head']}, {told.seq} was sealed"] if found["head"] < told.seq else []
     faults += [f"{found['why']} {chain.text}"] if found["why"] or chain.code else []
-    faults += [f"the reader is {reader}"] if reader != "active" else []
     told.people, told.seq = set(found["people"]), int(found["head"])
     return faults
+
+
+def _state(machine: Machine, unit: str) -> str:
+    return machine.run(f"systemctl is-active {unit}").text
 
 
 def _pid(machine: Machine, unit: str) -> int:
