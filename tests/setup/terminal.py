@@ -36,6 +36,8 @@ class Terminal:
             stderr=inner,
             env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment},
             start_new_session=True,
+            # Where these tests run in the background, Ctrl-C is ignored; at a terminal it is not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads
         )
         os.close(inner)
         self.shown = ""  # with the terminal's control sequences

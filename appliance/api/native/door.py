@@ -29,6 +29,7 @@ class Health(Answer):
     """The state of health, in words and counts."""
 
     camera: str
+    camera_integrity: Annotated[str, Field(description="whether it is the camera of this door, in its place")]
     controller: str
     door: Annotated[DoorStateMessage | None, Field(description="none while no controller is there")]
     broker: str

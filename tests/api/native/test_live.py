@@ -92,6 +92,7 @@ def test_door_does_what_an_operator_says(operator: httpx.Client, door: Door) -> 
     assert (EventType.REMOTE_UNLOCK, "key:operator-key") in done(door)
     health = operator.get("/status").json()
     assert (health["camera"], health["controller"]) == ("ok", "ok")
+    assert health["camera_integrity"]
 
 
 def test_visitor_is_answered(operator: httpx.Client, api: Api, door: Door) -> None:
