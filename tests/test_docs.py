@@ -17,6 +17,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "
 # In the site's navigation these have other names than their files: scripts/site_links.py.
 OUTSIDE = {"index.md", "changes.md", "reporting.md", "hardware.md", "cards.md"}
 SCRIPTS = (
+    "vm",
     "setup",
     "demo",
     "test",
