@@ -207,7 +207,7 @@ def test_old_tls_is_spoken_by_neither_side(secured: SecuredBroker) -> None:
     with old_tls_server(key) as port:
         assert handshake(port) in {"TLSv1", "TLSv1.1"}  # the old protocol works here, where somebody wants it
         with pytest.raises(BrokerError, match=r"(?i)protocol|version|alert"):
-            check_broker(secured.settings("operator").model_copy(update={"port": port}), 0.3)
+            check_broker(secured.settings("operator").model_copy(update={"port": port}), 1.5)
     with pytest.raises(ssl.SSLError, match=r"(?i)protocol|version|alert"):
         handshake(secured.port)
 

@@ -156,7 +156,7 @@ def test_a_missing_broker_is_one_clear_line() -> None:
     """Nobody there, no such name: BrokerError from check alone, and only after its time."""
     for host, port, said in (("127.0.0.1", 1, "Connection refused"), ("a..b", 1883, "broker a..b:1883 ")):
         with pytest.raises(BrokerError, match=said):
-            check_broker(MqttSettings(host=host, port=port), 0.3)
+            check_broker(MqttSettings(host=host, port=port), 1)
 
 
 def test_settings_that_cannot_work_stop_the_start(tmp_path: Path) -> None:

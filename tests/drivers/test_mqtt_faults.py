@@ -388,7 +388,7 @@ def test_a_certificate_that_does_not_hold_is_refused(authority: Path, name: str,
     with tls_broker(authority, name) as port:
         settings = MqttSettings(host="127.0.0.1", port=port, tls=True, ca_file=str(authority / f"{ca}.pem"))
         with pytest.raises(BrokerError, match=said):
-            check_broker(settings, 0.5)
+            check_broker(settings, 2)
 
 
 def test_tls_and_plaintext_never_meet(authority: Path, broker: PrivateBroker) -> None:
