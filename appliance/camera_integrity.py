@@ -83,9 +83,9 @@ class CameraIntegrity:
         """What is watched, in words."""
         if not self._on:
             return "off"
-        if self._view is None:
-            return PLAIN_WORDS if self._plain else "learning the view"
-        return self.fault or "ok"
+        if self.fault or self._view is not None:
+            return self.fault or "ok"
+        return PLAIN_WORDS if self._plain else "learning the view"
 
     def see(self, frame: Frame, identity: str, *, nobody: bool) -> bool:
         """Tell whether faces in the frame may be relied on. `nobody` is whether no face was seen in the last one."""

@@ -108,6 +108,15 @@ def test_another_camera_is_refused_at_once_until_it_is_accepted(watched: Watched
     assert not watched.show(watched.hall(), "one")
 
 
+def test_a_fault_is_told_before_the_view_is_learnt(watched: Watched) -> None:
+    """A2: where another camera stands before the first one's view was learnt, the fault is told, not the learning."""
+    assert watched.show(watched.hall(), "one")
+    assert watched.integrity.words == "learning the view"
+    assert not watched.show(watched.hall(), "two")
+    assert watched.integrity.words == watched.integrity.fault
+    assert "camera is two" in watched.integrity.words
+
+
 def test_visitor_before_the_camera_is_no_fault(watched: Watched) -> None:
     """While faces are seen nothing is held against the view, and people who only cover a part of it are no fault."""
     watched.learn()

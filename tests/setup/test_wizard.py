@@ -115,8 +115,7 @@ def test_ctrl_c_changes_nothing(places: tuple[str, ...], short_folder: Path, at_
         if at_the_end:
             answer_all(hand, *SHORTEST)
         hand.wait_for("Write this?" if at_the_end else "device.door [")
-        hand.interrupt()
-        hand.wait_for("nothing was changed")
+        hand.interrupt("nothing was changed")
         assert hand.end() == 1
     assert config.read_text() == '[device]\nid = "old"\n'
     assert sorted(path.name for path in short_folder.iterdir()) == ["appliance.toml", "state"]
