@@ -19,6 +19,7 @@ from appliance.drivers.camera import open_camera
 from appliance.errors import ApplianceError, CameraError, HardwareError, RefusedError
 from appliance.home_assistant import CLIENT_ID as HOME
 from appliance.people.gallery import Gallery
+from appliance.web.accounts import Accounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +116,7 @@ def _controller(installation: Installation) -> str:
 def _broker(installation: Installation) -> str:
     settings = installation.settings.mqtt
     if not settings.enabled:
-        return "not used (mqtt.enabled is false): nobody can be asked"
+        return "not used (mqtt.enabled is false): tickets wait on the pages alone"
     from appliance.broker_trust import checked  # noqa: PLC0415 - only where there is a broker
 
     return checked(settings).removeprefix("broker ")
@@ -123,23 +124,33 @@ def _broker(installation: Installation) -> str:
 
 def _attendants(installation: Installation) -> str:
     settings = installation.settings
-    if not settings.mqtt.enabled:
-        return "none (mqtt.enabled is false): whoever would be put to a human is refused"
+    clients = _clients(installation) if settings.mqtt.enabled else set()
+    pages = _on_the_pages(installation)
+    if not (pages or settings.mqtt.enabled):
+        return "none (no account, and mqtt.enabled is false): whoever would be put to a human is refused"
+    rung = {name for group in (*settings.attendant.groups, *settings.attendant.quiet_groups) for name in group}
+    if settings.mqtt.enabled and rung - clients:
+        names = ", ".join(sorted(rung - clients))
+        raise RefusedError(f"attendant.order rings {names}, who may not answer; ostiary client list shows who may")
+    may, needed = len(clients) + len(pages), 2 if settings.attendant.two_for else 1
+    if may < needed:
+        told = f"{may} may answer tickets and {needed} are needed"
+        raise RefusedError(f"{told}; ostiary client pair adds one, and so does an account on the pages")
+    return f"{may} may answer tickets: {len(clients)} over MQTT, {len(pages)} on the pages or by a key"
+
+
+def _clients(installation: Installation) -> set[str]:
     with Registry(installation.clients_file) as registry:
         entries = registry.entries()
     may = {one.client_id for one in entries if one.revoked_at is None and one.role in VERB_ROLES["approve"]}
-    if settings.home_assistant.commands:
-        may.add(HOME)
-    rung = {name for group in (*settings.attendant.groups, *settings.attendant.quiet_groups) for name in group}
-    if rung - may:
-        names = ", ".join(sorted(rung - may))
-        raise RefusedError(f"attendant.order rings {names}, who may not answer; ostiary client list shows who may")
-    needed = 2 if settings.attendant.two_for else 1
-    if len(may) < needed:
-        raise RefusedError(
-            f"{len(may)} clients may answer tickets and {needed} are needed; ostiary client pair adds one"
-        )
-    return f"{len(may)} may answer tickets"
+    return may | ({HOME} if installation.settings.home_assistant.commands else set())
+
+
+def _on_the_pages(installation: Installation) -> frozenset[str]:
+    if not installation.web_file.exists():
+        return frozenset()
+    with Accounts(installation.web_file) as accounts:
+        return accounts.attendants()
 
 
 def _clock(installation: Installation) -> str:

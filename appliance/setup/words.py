@@ -104,11 +104,11 @@ OUTPUTS = {
 }
 
 BROKER = """\
-Over an MQTT broker attendants are asked, and Home Assistant sees the door.
-Without one the door works; whoever would be put to a human is refused."""
+Over an MQTT broker attendants are rung, and Home Assistant sees the door.
+Without one the door works, and visitors wait on the pages alone."""
 
 BROKERS = (
-    ("none", "nobody is asked"),
+    ("none", "nobody is rung; who looks at the pages sees who waits"),
     ("here", "mosquitto on this machine: its files are made"),
     ("elsewhere", "one that runs already, here or on another machine"),
 )

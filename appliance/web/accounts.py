@@ -361,16 +361,15 @@ class Accounts(DatabaseFile):
         known = any((one.name, one.role, one.disabled_at) == (who.name, who.role, None) for one in self.accounts())
         return known and any(one.digest == who.session for one in self.sessions(who.name))
 
+    def attendants(self) -> frozenset[str]:
+        """Return the voices that may answer tickets as things stand."""
+        people = [f"{Kind.ACCOUNT}:{one.name}" for one in self.accounts() if one.disabled_at is None and _may(one)]
+        keys = [f"{Kind.KEY}:{one.name}" for one in self.api_keys() if one.revoked_at is None and _may(one)]
+        return frozenset(people + keys)
+
     def attends(self, voice: str) -> bool:
         """Tell whether this voice may answer tickets as things stand."""
-        kind, _, name = voice.partition(":")
-        table, over = {"web": ("account", "disabled_at"), "key": ("api_key", "revoked_at")}.get(kind, ("", ""))
-        if not table:
-            return False
-        with named_faults(WEB, self.path):
-            # Both words are ours, from the line above.
-            row = self._db.execute(f"SELECT role FROM {table} WHERE name = ? AND {over} IS NULL", [name]).fetchone()  # noqa: S608
-        return row is not None and Role(row[0]) in VERB_ROLES["approve"]
+        return voice in self.attendants()
 
     def _alter(self, name: str, column: str, value: object) -> None:
         # The column is a word of ours.
@@ -381,6 +380,10 @@ class Accounts(DatabaseFile):
     def _demand_admin(self) -> None:
         if not any(one.role is Role.ADMIN and one.disabled_at is None for one in self.accounts()):
             raise RefusedError("this is the last admin who may sign in; make another one first")
+
+
+def _may(one: Account | Key) -> bool:
+    return one.role in VERB_ROLES["approve"]
 
 
 def _holds(now: float, begun_at: float, used_at: float) -> bool:

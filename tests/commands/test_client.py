@@ -14,6 +14,7 @@ from appliance.clients import Registry
 from appliance.contract import EventType, Role
 from appliance.errors import HardwareError, RefusedError, UsageError
 from appliance.signing import fingerprint, new_key
+from appliance.web.accounts import Accounts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,10 +95,29 @@ def test_check_finds_attendants_who_cannot_answer(tmp_path: Path) -> None:
         words = ["check", "--edge", "attendants", "--config", str(config), "--state", str(tmp_path)]
         return CliRunner().invoke(root, words).output
 
-    assert "0 clients may answer tickets and 1 are needed" in check("")
+    assert "0 may answer tickets and 1 are needed" in check("")
     with Registry(tmp_path / "clients.db") as registry:
         for name, role in (("desk", Role.OPERATOR), ("audit", Role.AUDITOR)):
             registry.add(name, role, new_key(tmp_path / f"{name}.key"))
     assert "1 may answer tickets" in check('order = "desk"')
     assert "rings audit, guard, who may not answer" in check('order = "desk, audit; guard"')
-    assert "1 clients may answer tickets and 2 are needed" in check('two_for = "all"')
+    assert "1 may answer tickets and 2 are needed" in check('two_for = "all"')
+    with Accounts(tmp_path / "web.db") as accounts:
+        accounts.add("ada", Role.ADMIN, "hash")
+    assert "2 may answer tickets: 1 over MQTT, 1 on the pages" in check('two_for = "all"')
+
+
+def test_check_counts_those_who_answer_on_the_pages(tmp_path: Path) -> None:
+    """Without a broker tickets wait on the pages: `ostiary check` says how many may answer there, or that none may."""
+
+    def check() -> str:
+        return CliRunner().invoke(root, ["check", "--edge", "attendants", "--state", str(tmp_path)]).output
+
+    assert "none (no account, and mqtt.enabled is false)" in check()
+    assert not (tmp_path / "web.db").exists()
+    with Accounts(tmp_path / "web.db") as accounts:
+        for name, role in (("ada", Role.ADMIN), ("bo", Role.OPERATOR), ("cy", Role.AUDITOR)):
+            accounts.add(name, role, "hash")
+        accounts.add_key("front-desk", Role.OPERATOR)
+        accounts.disable("bo")
+    assert "2 may answer tickets: 0 over MQTT, 2 on the pages or by a key" in check()
