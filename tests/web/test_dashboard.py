@@ -51,6 +51,21 @@ def test_what_happened_is_told_in_words(web: Web, installation: Installation) ->
     assert not [role for role, text in told.items() if "duress" in text.lower()]
 
 
+def test_a_camera_in_doubt_is_told_first(web: Web, door: Door, chromium: Browser) -> None:
+    """A2: while the camera is not the one that was taken, the page says so by itself, above all else, until it is."""
+    with context_of(chromium, web, Role.OPERATOR) as context:
+        page = context.new_page()
+        page.goto("/")
+        told = page.locator("#state").get_by_text("No face opens the door now.")
+        expect(page.locator("#state").get_by_text("Closed and locked.")).to_be_visible(timeout=10_000)
+        right, door.script.camera_id = door.script.camera_id, "another"
+        expect(told).to_be_visible(timeout=10_000)
+        expect(page.locator("#state")).to_contain_text("was taken for this door")
+        expect(page.get_by_text("Whoever is recognised")).to_be_hidden()
+        door.script.camera_id = right
+        expect(told).to_be_hidden(timeout=10_000)
+
+
 def test_what_is_old_is_said_to_be(web: Web, chromium: Browser) -> None:
     """A page that hears nothing more from the appliance says so, until it does again."""
     with context_of(chromium, web, Role.OPERATOR) as context:

@@ -71,6 +71,12 @@ class Overview:
     events: tuple[Shown, ...]  # newest first
 
     @property
+    def blind(self) -> str:
+        """What is wrong with the camera; "" for nothing, or where that is not known."""
+        camera = str(self.status.get("camera", "ok"))
+        return "" if camera == "ok" else camera
+
+    @property
     def mark(self) -> str:
         """What differs where the page does, but for time that goes by."""
         door = {**self.status.get("door", {}), "for_s": None}
@@ -162,7 +168,7 @@ def _health(status: dict[str, Any], *, mqtt: bool) -> tuple[tuple[str, str, str]
     camera, joined, trust = status["camera"] == "ok", status["controller"] == "ok", Trust(status["broker"])
     broker = ("Connected", "good") if trust is Trust.GOOD else (f"The broker {WORDS[trust]}", "warn")
     return (
-        ("Camera", "Sees" if camera else str(status["camera"]), "good" if camera else "bad"),
+        ("Camera", "Sees" if camera else "Not relied on", "good" if camera else "bad"),
         ("Door controller", "Connected" if joined else "Not connected", "good" if joined else "bad"),
         ("Broker", *(broker if mqtt else ("Not used", ""))),
         ("Face alone", begun(str(status["face_only"])), ""),
