@@ -93,7 +93,7 @@ def _stages(settings: Settings, installation: Installation) -> Looking:
 
 def _entered() -> bool:
     """Tell whether somebody has pressed Enter, and take that line away."""
-    if not sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0)[0]:
+    if sys.stdin is None or not sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0)[0]:
         return False
     sys.stdin.readline()
     return True

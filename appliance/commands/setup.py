@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 
 from appliance import places
 from appliance.commands.options import open_state
-from appliance.errors import ApplianceError, RefusedError, UsageError
+from appliance.errors import ApplianceError, ConfigError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from appliance.setup.draft import Draft
@@ -45,7 +46,10 @@ def setup(context: click.Context, config_file: Path | None, state: Path | None, 
     from appliance.setup.questions import QUESTIONS  # noqa: PLC0415 - as above
     from appliance.setup.saving import save, settings_file  # noqa: PLC0415 - as above
 
+    if answers is None and sys.stdin is None:
+        raise UsageError("nobody can be asked, as standard input is closed; --answers FILE says it instead")
     path = (config_file or places.CONFIG).absolute()
+    _demand_sight(path)
     place = look_around(path, open_state(state))
     version, first = settings_file(path).read().version, begin(place)
     try:
@@ -59,6 +63,16 @@ def setup(context: click.Context, config_file: Path | None, state: Path | None, 
         setup_finish.finish(context, draft)
     finally:
         units.tell("start", place.running)  # a trial may have stopped one
+
+
+def _demand_sight(path: Path) -> None:
+    """Raise ConfigError where it cannot even be told whether the settings are there."""
+    try:
+        path.exists()
+    except OSError as fault:
+        raise ConfigError(
+            f"configuration {path} cannot be read: {fault.strerror}; as root: sudo ostiary setup"
+        ) from fault
 
 
 def _by_hand(first: Draft, questions: tuple[Question, ...]) -> Draft:
@@ -83,14 +97,16 @@ def _ask(question: Question, draft: Draft) -> Draft | None:
     found = ""  # by a trial
     while True:
         now = found or question.now(draft)
-        text = click.prompt(f"{question.key} [{now}]", default="", show_default=False).strip()
+        typed = click.prompt(f"{question.key} [{now}]", default="", show_default=False).strip()
+        text = question.chosen(draft, typed)
         try:
             if text == _BACK:
                 return None
             if text == _AGAIN:
                 _echo(_screen(question, draft))
             elif question.trial and text.split()[:1] == [question.trial]:
-                found = _tried(question, draft, text.partition(" ")[2] or found) or found
+                said = question.chosen(draft, text.partition(" ")[2].strip())
+                found = _tried(question, draft, said or found) or found
             else:
                 return question.answer(draft, found if text in {"", _SKIP} else text)
         except UsageError as fault:

@@ -16,6 +16,7 @@ from appliance.commands.check import check
 from appliance.commands.options import Installation
 from appliance.errors import ApplianceError
 from appliance.setup import units
+from appliance.setup.doubts import doubts
 from appliance.setup.owner import as_owner_of
 from appliance.setup.questions import pki_of
 from appliance.setup.zone import set_zone
@@ -29,12 +30,12 @@ _BROKER_AT = Path("/etc/mosquitto/ostiary")
 
 
 def summary(first: Draft, draft: Draft) -> list[str]:
-    """Return what the draft changes, a line each."""
-    lines = [f"  {one.key} = {one.after!r}  (was {one.before!r})" for one in draft.changes(first.text)]
+    """Return what the draft changes, a line each, and what in it is seldom meant."""
+    lines = [f"  {one.key} = {one.after!r}  (was {one.before!r})" for one in draft.changes(first.settings)]
     zone = draft.own["time_zone"]
     if zone != draft.place.time_zone:
         lines.append(f"  time zone {zone}  (was {draft.place.time_zone})")
-    return lines or ["  nothing"]
+    return [*(lines or ["  nothing"]), *(f"  is this meant? {line}" for line in doubts(draft.settings))]
 
 
 def finish(context: click.Context, draft: Draft) -> None:

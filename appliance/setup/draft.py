@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance import config
-from appliance.toml_text import differences, read_table, with_value
+from appliance.toml_text import differences, with_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,9 +47,9 @@ class Draft:
         """Return the draft with an answer that is no setting."""
         return replace(self, own={**self.own, key: answer})
 
-    def changes(self, before: str) -> tuple[Difference, ...]:
-        """Return what the text says otherwise than the one before, key by key."""
-        return differences(read_table(before, NAME), read_table(self.text, NAME))
+    def changes(self, before: Settings) -> tuple[Difference, ...]:
+        """Return what is set otherwise than before, key by key; what was in no file had its default."""
+        return differences(before.model_dump(mode="json"), self.settings.model_dump(mode="json"))
 
 
 def begin(place: Place) -> Draft:

@@ -20,7 +20,7 @@ def as_owner_of(folder: Path) -> Iterator[None]:
         yield
         return
     group, groups = os.getegid(), os.getgroups()
-    os.setgroups(os.getgrouplist(pwd.getpwuid(owner.st_uid).pw_name, owner.st_gid))
+    os.setgroups(_groups_of(owner.st_uid, owner.st_gid))
     os.setegid(owner.st_gid)
     os.seteuid(owner.st_uid)
     try:
@@ -29,3 +29,10 @@ def as_owner_of(folder: Path) -> Iterator[None]:
         os.seteuid(0)
         os.setegid(group)
         os.setgroups(groups)
+
+
+def _groups_of(user: int, group: int) -> list[int]:
+    try:
+        return os.getgrouplist(pwd.getpwuid(user).pw_name, group)
+    except KeyError:  # a folder that came from another machine: nobody here has that number
+        return [group]

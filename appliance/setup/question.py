@@ -39,21 +39,22 @@ class Question:
     unasked: str | None = None  # what holds where an answers file is silent, if that is not what Enter takes
 
     def answer(self, draft: Draft, text: str) -> Draft:
-        """Return the draft after this answer; "" is what Enter takes, a number one of the choices.
+        """Return the draft after this answer; "" is what Enter takes.
 
         Raises UsageError, one line with the key, for an answer that cannot be.
         """
-        text = text.strip() or self.now(draft)
-        allowed = [name for name, _ in self.choices(draft)]
-        if text.isdecimal() and 1 <= int(text) <= len(allowed):
-            text = allowed[int(text) - 1]
         try:
-            return self.take(draft, text)
+            return self.take(draft, text.strip() or self.now(draft))
         except (ConfigError, RefusedError) as fault:
             said = str(fault).removeprefix(f"configuration {NAME}: ")
             if self.key in words.FORMS and _PATTERN in said:  # which is no plain word
                 said = f"{said.partition(_PATTERN)[0]}; {words.FORMS[self.key]}"
             raise UsageError(said if said.startswith(self.key) else f"{self.key}: {said}") from fault
+
+    def chosen(self, draft: Draft, typed: str) -> str:
+        """Return the choice whose number was typed; what was typed where it is none's."""
+        names = {str(number): name for number, (name, _) in enumerate(self.choices(draft), start=1)}
+        return names.get(typed, typed)
 
 
 def interview(draft: Draft, questions: tuple[Question, ...], ask: Callable[[Question, Draft], Draft | None]) -> Draft:

@@ -22,8 +22,8 @@ DOOR = """\
 Which door it stands at, as people say it: front, garage, lab-2."""
 
 CAMERA = """\
-Where the pictures come from: what was found, or a number, a device path, a
-URL, a GStreamer pipeline. Face height, and no window behind the visitor.
+Where the pictures come from: what was found, or a device path, a URL, a
+GStreamer pipeline. Face height, and no window behind the visitor.
   look    shows a picture here, and what is seen of a face
 Where a screen is fitted, its mirror shows the same: ostiary kiosk show."""
 

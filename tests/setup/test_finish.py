@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from appliance.setup.draft import Draft
 
+UNLOCK = "door.unlock_s"
 UNITS = ("ostiary-controller.service", "ostiary-reader.service", "ostiary-web.service")
 
 root_alone = pytest.mark.skipif(os.geteuid() != 0, reason="only root may set the time zone")
@@ -115,6 +116,32 @@ def test_time_zone_is_set_without_d_bus(tmp_path: Path, tools: Path) -> None:
     with pytest.raises(HardwareError, match="Asia/Seoul is not there; later: sudo timedatectl set-timezone Asia/Seoul"):
         set_zone("Asia/Seoul", tmp_path)
     assert time_zone(tmp_path) == "Asia/Tokyo"
+
+
+def test_what_changes_is_said_with_what_held_before(tmp_path: Path) -> None:
+    """A setting that stood in no file had its default, and that is what it was."""
+    first = draft(tmp_path, '[device]\nid = "mine"\n')
+    done = interview(first, QUESTIONS, lambda question, so_far: question.answer(so_far, "9" * (question.key == UNLOCK)))
+    assert summary(first, done) == ["  door.unlock_s = 9.0  (was 5.0)"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ('[inputs]\nfire = "25 NO"\n', "inputs.fire is NO"),
+        ('[inputs]\nrex = "23 NC"\n', "inputs.rex is NC"),
+        ('[inputs]\ncontact = "22 NC"\n', "leaves by the handle"),
+        ('[camera]\nsource = "simulated"\n[door]\ndriver = "gpio"\n', "made-up visitors"),
+        ('[inputs]\nfire = "25 NC"\nrex = "23 NO"\ncontact = "22 NC"\n', ""),
+        ('[door]\nrex = "non_push"\n[inputs]\nrex = "23 NC"\n', ""),
+    ],
+)
+def test_wiring_that_few_mean_is_asked_about(tmp_path: Path, settings: str, said: str) -> None:
+    """G7: before anything is written, wiring of which a cut wire would not release, or would unlock, is pointed out."""
+    first = draft(tmp_path, settings)
+    asked = [line for line in summary(first, answered(first)) if "is this meant?" in line]
+    assert len(asked) == bool(said)
+    assert said in "".join(asked)
 
 
 def test_what_is_left_is_said_until_it_is_done(tmp_path: Path) -> None:

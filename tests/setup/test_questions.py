@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from appliance.setup.draft import Draft
-    from appliance.setup.place import Board
+    from appliance.setup.place import Board, FoundCamera
     from appliance.setup.question import Question
 
 BY_KEY = {question.key: question for question in QUESTIONS}
@@ -78,7 +78,7 @@ def test_nothing_but_enter_changes_nothing(tmp_path: Path, board: Board) -> None
     assert once.text != SHIPPED.read_text(encoding="utf-8")
     twice = after(draft(tmp_path, once.text, PI, USB), {})
     assert twice.text == once.text
-    assert twice.changes(once.text) == ()
+    assert twice.changes(once.settings) == ()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.parent.name)
@@ -92,7 +92,7 @@ def test_answers_change_their_own_lines_alone(tmp_path: Path) -> None:
     """What is written is the shipped file with every comment, and only the answered values are others."""
     first = draft(tmp_path, None, PI)
     done = after(first, {"door.unlock_s": "7", "inputs.contact": "22 NC", "device.id": "cellar"})
-    assert {change.key: change.after for change in done.changes(first.text)} == {
+    assert {change.key: change.after for change in done.changes(first.settings)} == {
         "device.id": "cellar",
         "door.driver": "gpio",
         "door.unlock_s": 7.0,
@@ -179,12 +179,26 @@ def test_back_at_the_first_question_asks_it_again(tmp_path: Path) -> None:
 
 
 def test_numbers_stand_for_choices(tmp_path: Path) -> None:
-    """A number takes that line of the choices; where nothing is listed it is the answer itself."""
+    """A number that is typed takes that line of the choices; one that none has is the answer itself."""
     first = draft(tmp_path)
-    assert BY_KEY["door.strike"].answer(first, "2").settings.door.strike == "fail_safe"
-    assert BY_KEY["door.unlock_s"].answer(first, "2").settings.door.unlock_s == 2
-    with pytest.raises(UsageError, match="strike"):
-        BY_KEY["door.strike"].answer(first, "3")
+    assert BY_KEY["door.strike"].chosen(first, "2") == "fail_safe"
+    assert BY_KEY["door.strike"].chosen(first, "3") == "3"
+    assert BY_KEY["door.unlock_s"].chosen(first, "2") == "2"
+    assert BY_KEY["door.strike"].chosen(first, "1" * 5000) == "1" * 5000
+
+
+@pytest.mark.parametrize("cameras", [(), (USB,)], ids=["none found", "one found"])
+def test_index_of_a_camera_is_no_line_of_the_choices(tmp_path: Path, cameras: tuple[FoundCamera, ...]) -> None:
+    """A1: settings that name the camera by its index keep it at an Enter, and an answers file means it so.
+
+    The first line of the choices may be the simulated camera, whose visitors are made up.
+    """
+    text = '[camera]\nsource = "1"\n'
+    assert after(draft(tmp_path, text, PI, *cameras), {}).text == text
+    file = tmp_path / "answers.toml"
+    file.write_text("[camera]\nsource = 1\n")
+    done = answered(draft(tmp_path, None, PI, *cameras), QUESTIONS, read_answers(file, QUESTIONS))
+    assert done.settings.camera.source == "1"
 
 
 def test_broker_here_is_named_with_its_files(tmp_path: Path) -> None:

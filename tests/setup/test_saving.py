@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 OLD = '[device]\nid = "old"  # the cellar\n'
 NOBODY = 65_534
+STRANGER = 54_321
 
 root_alone = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to others")
 
@@ -104,4 +105,13 @@ def test_files_stay_in_their_hands(tmp_path: Path) -> None:
     assert {path.stat().st_uid for path in state.iterdir()} == {NOBODY}
     with as_owner_of(state):
         assert os.geteuid() == NOBODY
+    assert os.geteuid() == 0
+
+
+@root_alone
+def test_owner_whom_nobody_here_knows(tmp_path: Path) -> None:
+    """F7: a state folder that came from another machine is its number's, and files made in it are too."""
+    os.chown(tmp_path, STRANGER, STRANGER)
+    with as_owner_of(tmp_path):
+        assert (os.geteuid(), os.getegid(), os.getgroups()) == (STRANGER, STRANGER, [STRANGER])
     assert os.geteuid() == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -143,3 +145,16 @@ def test_cameras_are_listed(tmp_path: Path) -> None:
         assert [line[2:].split()[0] for line in told.output.splitlines()] == [camera.source for camera in there]
     else:
         assert told.output == "no camera was found; camera.source is /dev/video7\n"
+
+
+def test_preview_needs_no_input(short_folder: Path) -> None:
+    """Started with its standard input closed, a preview ends with its time, and nothing is taken for an Enter."""
+    config = short_folder / "appliance.toml"
+    config.write_text('[camera]\nsource = "simulated"\n')
+    command = (
+        f"exec {sys.executable} -m appliance camera preview --for 0.1 --config {config} --state {short_folder} <&-"
+    )
+    told = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+    assert told.stderr == ""
+    assert told.returncode == 0
+    assert told.stdout.startswith("nobody in sight")

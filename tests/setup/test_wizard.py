@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -14,7 +17,7 @@ from appliance.cli import root
 from appliance.config import load
 from appliance.door.hardware import Input
 from appliance.drivers.simulated_world import SimulatedWorld
-from appliance.errors import UsageError
+from appliance.errors import ConfigError, UsageError
 from appliance.setup.draft import SHIPPED
 from appliance.setup.words import INPUTS
 from appliance.toml_text import comments
@@ -145,3 +148,27 @@ def test_wrong_answer_writes_nothing(places: tuple[str, ...], short_folder: Path
     assert result.exception.exit_code == 2
     assert "door.unlock_s" in str(result.exception)
     assert not (short_folder / "appliance.toml").exists()
+
+
+def without_input(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `ostiary` with its standard input closed, as some supervisors start a program."""
+    command = f"exec {sys.executable} -m appliance {shlex.join(arguments)} <&-"
+    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+
+
+def test_nobody_can_be_asked_without_an_input(places: tuple[str, ...], short_folder: Path) -> None:
+    """With standard input closed, the set-up says in one line what it needs, and writes nothing."""
+    told = without_input("setup", *places)
+    assert told.returncode == 2
+    assert told.stderr.splitlines() == [
+        "ostiary: nobody can be asked, as standard input is closed; --answers FILE says it instead"
+    ]
+    assert list(short_folder.iterdir()) == []
+
+
+def test_settings_out_of_reach_are_told(tmp_path: Path) -> None:
+    """Where somebody may not even look for the settings, that is one line with the path, and not taken for none."""
+    folder = tmp_path / ("x" * 300)  # which no file system has; root may look everywhere
+    told = CliRunner().invoke(root, ["setup", "--config", str(folder / "appliance.toml"), "--state", str(tmp_path)])
+    assert isinstance(told.exception, ConfigError)
+    assert "sudo ostiary setup" in str(told.exception)
