@@ -62,7 +62,8 @@ def setup(context: click.Context, config_file: Path | None, state: Path | None, 
         click.echo(f"{'written' if written else 'unchanged'}: {path}")
         setup_finish.finish(context, draft)
     finally:
-        units.tell("start", place.running)  # a trial may have stopped one
+        # A trial may have stopped one. A reader that waits for its camera is not waited for.
+        units.tell("start", place.running, "--no-block")
 
 
 def _demand_sight(path: Path) -> None:

@@ -132,6 +132,7 @@ def _with_restart(context: click.Context, draft: Draft, here: Mapping[str, Path]
     running = draft.place.running
     others = tuple(unit for unit in running if unit != units.CONTROLLER)
     try:
+        units.tell("reset-failed", running)  # one that failed ten times may be started again
         units.tell("stop", others)
         units.tell("restart", tuple(unit for unit in running if unit == units.CONTROLLER))
         _check(context, draft, here)

@@ -13,28 +13,42 @@ CONTROLLER = "ostiary-controller.service"
 OTHERS = ("ostiary-reader.service", "ostiary-web.service", "ostiary-kiosk.service")
 _BOOTED = "run/systemd/system"  # sd_booted(3)
 _WAIT_S = 60.0
+_UP = {"active", "activating", "reloading"}  # a reader that waits for its camera is activating
 
 
 def running(root: Path = Path("/")) -> tuple[str, ...]:
-    """Return those of our units that run; () where we are not root, or systemd is not what started this machine."""
+    """Return those of our units that run, or would if they did not fail.
+
+    () where we are not root, or systemd is not what started this machine.
+    """
     if os.geteuid() != 0 or not (root / _BOOTED).is_dir():
         return ()
-    return tuple(unit for unit in (CONTROLLER, *OTHERS) if runs(unit))
+    return tuple(unit for unit in (CONTROLLER, *OTHERS) if _state(unit) in _UP | {"failed"})
 
 
 def runs(unit: str) -> bool:
-    """Tell whether systemd has this unit running."""
-    return _systemctl("is-active", "--quiet", unit) == 0
+    """Tell whether systemd has this unit running, or coming up."""
+    return _state(unit) in _UP
 
 
-def tell(verb: str, units: tuple[str, ...]) -> None:
+def tell(verb: str, units: tuple[str, ...], *options: str) -> None:
     """Have systemd do this with the units; nothing for none. Raises HardwareError where it does not."""
-    if units and _systemctl(verb, *units) != 0:
+    if units and _systemctl(verb, *options, *units).returncode != 0:
         raise HardwareError(f"systemctl {verb} {' '.join(units)} failed; journalctl -u {units[0]} says why")
 
 
-def _systemctl(*words: str) -> int:
+def _state(unit: str) -> str:
+    return _systemctl("is-active", unit).stdout.strip()
+
+
+def _systemctl(*words: str) -> subprocess.CompletedProcess[str]:
+    command = ["systemctl", *words]
     try:
-        return subprocess.run(["systemctl", *words], capture_output=True, check=False, timeout=_WAIT_S).returncode
-    except (OSError, subprocess.TimeoutExpired) as fault:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_WAIT_S)
+    except subprocess.TimeoutExpired as fault:
+        said = (
+            f"{' '.join(command)} takes longer than {_WAIT_S:g} s and goes on; systemctl status says what it waits for"
+        )
+        raise HardwareError(said) from fault
+    except OSError as fault:
         raise HardwareError(f"systemctl {words[0]}: {fault}") from fault

@@ -35,13 +35,20 @@ root_alone = pytest.mark.skipif(os.geteuid() != 0, reason="only root may set the
 
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have tools of the system that note in the returned file what they are asked, and fail at the verbs in `fails`."""
+    """Have tools of the system that note in the returned file what they are asked, and fail at the verbs in `fails`.
+
+    Units are in the state that the file `state` says, and active without it.
+    """
     asked = tmp_path / "asked"
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("systemctl", "timedatectl"):
         tool = folder / name
-        tool.write_text(f'#!/bin/sh\necho {name} "$@" >> {asked}\n! grep -qsx "$1" {tmp_path}/fails\n')
+        tool.write_text(
+            f'#!/bin/sh\necho {name} "$@" >> {asked}\n'
+            f'[ "$1" != is-active ] || cat {tmp_path}/state 2>/dev/null || echo active\n'
+            f'! grep -qsx "$1" {tmp_path}/fails\n'
+        )
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     return asked
@@ -63,6 +70,7 @@ def test_programs_are_restarted_round_the_check(tmp_path: Path, tools: Path) -> 
     done = answered(running(draft(tmp_path), *UNITS), restart="yes")
     finish(click.Context(setup), done)
     assert tools.read_text().splitlines() == [
+        f"systemctl reset-failed {' '.join(UNITS)}",
         "systemctl stop ostiary-reader.service ostiary-web.service",
         "systemctl restart ostiary-controller.service",
         "systemctl start ostiary-reader.service ostiary-web.service",
@@ -165,8 +173,19 @@ def test_programs_that_run_are_found(tmp_path: Path, tools: Path) -> None:
     assert not tools.exists()
     (tmp_path / "run/systemd/system").mkdir(parents=True)
     assert units.running(tmp_path) == (units.CONTROLLER, *units.OTHERS)
-    (tmp_path / "fails").write_text("is-active\n")
+    (tmp_path / "state").write_text("inactive\n")
     assert units.running(tmp_path) == ()
+
+
+@root_alone
+@pytest.mark.parametrize("state", ["activating", "failed"])
+def test_program_that_does_not_come_up_is_restarted_too(tmp_path: Path, tools: Path, state: str) -> None:
+    """A1: a reader that waits for the camera of the old settings, or gave up, is to start on the new ones."""
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    (tmp_path / "state").write_text(f"{state}\n")
+    assert units.running(tmp_path) == (units.CONTROLLER, *units.OTHERS)
+    assert units.runs(units.CONTROLLER) is (state == "activating")
+    assert tools.exists()
 
 
 @pytest.mark.parametrize("said", ["y", "n"])
@@ -176,5 +195,5 @@ def test_lines_are_taken_with_leave(tmp_path: Path, tools: Path, said: str) -> N
     with CliRunner().isolation(input=f"{said}\n"), contextlib.suppress(RefusedError, DoorError):
         TRIALS["find"](first, "inputs.rex")
     asked = tools.read_text().splitlines()
-    assert asked[0] == "systemctl is-active --quiet ostiary-controller.service"
+    assert asked[0] == "systemctl is-active ostiary-controller.service"
     assert asked[1:] == (["systemctl stop ostiary-controller.service"] if said == "y" else [])
