@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from . import record, removing
@@ -22,12 +23,16 @@ def main() -> int:
     asked = _parser().parse_args()
     os.umask(0o022)
     try:
-        return _install(asked)
+        return _run(asked)
     except UnusableError as fault:
         print(f"install: {fault}", file=sys.stderr)
         return 2
     except InstallError as fault:
-        print(f"install: {fault}; nothing is lost, run it again", file=sys.stderr)
+        print(f"install: {fault}; what was done stays done, run it again", file=sys.stderr)
+        return 1
+    except OSError as fault:  # a disk that is full, read-only or broken can show itself at any step
+        named = f"{str(fault.filename)[:200]}: " if fault.filename else ""
+        print(f"install: {named}{fault.strerror or fault}; what was done stays done, run it again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("install: stopped; run it again to finish", file=sys.stderr)
@@ -52,8 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _install(asked: argparse.Namespace) -> int:
+def _run(asked: argparse.Namespace) -> int:
     device = _device(asked)
+    with nullcontext() if asked.dry_run else device.alone():
+        return _install(asked, device)
+
+
+def _install(asked: argparse.Namespace, device: Device) -> int:
     if asked.uninstall:
         return _uninstall(device, dry=asked.dry_run, purge=asked.purge)
     plan = Plan(device, TREE, _wheels(asked), tuple(asked.role), not asked.no_packages, asked.now)
@@ -87,7 +97,7 @@ def _device(asked: argparse.Namespace) -> Device:
     """Return what is installed on. Raises UnusableError for what cannot be, or for who may not."""
     if asked.purge and not asked.uninstall:
         raise UnusableError("--purge goes with --uninstall")
-    if asked.uninstall and (asked.role or asked.wheels or asked.release_only or asked.now):
+    if asked.uninstall and (asked.role or asked.wheels or asked.release_only or asked.now or asked.no_packages):
         raise UnusableError("--uninstall goes with --purge, --dry-run and --root alone")
     if not asked.root.is_dir():
         raise UnusableError(f"--root {asked.root} is no folder")
@@ -112,7 +122,7 @@ def _is_meant(device: Device) -> bool:
     for path in removing.kept(device):
         print(f"{path} is removed for good")
     print("People, keys, settings and backups cannot be brought back. Type yes: ", end="", flush=True)
-    return sys.stdin.readline().strip() == "yes"
+    return sys.stdin is not None and sys.stdin.readline().strip() == "yes"
 
 
 def _say(line: str) -> None:

@@ -120,7 +120,7 @@ class Placing:
         self.device.run("apt-get", "-qq", "install", "--no-install-recommends", *chosen)
 
     def _file(self, file: InstalledFile) -> Step:
-        path = self.device.at(file.target)
+        path, mode = self.device.at(file.target), records.mode_at(file.target, file.mode)
         words = f"write {path} ({file.mode:04o}{f', group {file.group}' if file.group != 'root' else ''})"
 
         def needed() -> bool:
@@ -130,14 +130,14 @@ class Placing:
             content = self._content(file)
             # What was written and not remembered, as the power went in between, is written again.
             known = self.record.files.get(str(file.target)) == _hash(content)
-            return not self._is_edited(file) and not (known and records.is_as(path, content, file.mode, group))
+            return not self._is_edited(file) and not (known and records.is_as(path, content, mode, group))
 
         def do() -> None:
             group = self.device.number_of("group", file.group)
             if group is None:
                 raise InstallError(f"{path} belongs to the group {file.group}, which is not there")
             content = self._content(file)
-            records.put(path, content, file.mode, group)
+            records.put(path, content, mode, group)
             if not file.keep:
                 self.record.files[str(file.target)] = _hash(content)
                 records.write(self.device, self.record)
@@ -162,18 +162,18 @@ class Placing:
         path = self.device.at(added.target)
 
         def needed() -> bool:
-            return path.exists() and added.line not in path.read_text().splitlines()
+            return path.exists() and added.line not in records.lines_of(path)
 
         def do() -> None:
             entry = [str(added.target), added.line]
             if entry not in self.record.lines:
                 self.record.lines.append(entry)
                 records.write(self.device, self.record)
-            lines = path.read_text().splitlines()
+            lines = records.lines_of(path)
             sections = [line for line in lines if line.startswith("[")]
             if added.section and sections[-1:] != [added.section]:
                 lines.append(added.section)
-            records.put(path, "\n".join([*lines, added.line, ""]).encode(), path.stat().st_mode & 0o777)
+            records.put_lines(path, added.target, [*lines, added.line])
 
         return Step(f"add `{added.line}` to {path}", needed, do)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _UNFINISHED = f"{BASE}/unfinished"  # there from the first step to the last
 
+_WATCH = "ostiary-update-check.service"  # every boot's own: it would watch the very update that this run is a part of
 _READING = ("systemd-sysctl.service", "systemd-journald.service", "systemd-timesyncd.service")  # settings of ours
 
 
@@ -97,7 +98,7 @@ class Plan:
                 for service in _READING:
                     with suppress(InstallError):  # not every system has, or runs, each of them
                         run("systemctl", "try-restart", service)
-                units = placing.record.enabled
+                units = [unit for unit in placing.record.enabled if unit != _WATCH]
                 # Not waited for: a reader without a camera is ready when it has one.
                 if units:
                     run("systemctl", "--no-block", "try-restart", *units)
@@ -112,10 +113,10 @@ class Plan:
         return Step("have what is new taken up", needed, do)
 
     def _is_set_up(self) -> bool:
-        """Tell whether the settings are no longer those that come with the program."""
-        ours = self.tree / "firmware_config/appliance.toml"
+        """Tell whether the settings are no longer those that came with this release, or with one before it."""
         theirs = self.device.at("/etc/ostiary/appliance.toml")
-        return theirs.exists() and theirs.read_bytes() != ours.read_bytes()
+        shipped = self.device.at(f"{BASE}/releases").glob("*/firmware_config/appliance.toml")
+        return theirs.exists() and theirs.read_bytes() not in {path.read_bytes() for path in shipped}
 
 
 def carry_out(steps: list[Step], say: Callable[[str], None], begin: Callable[[], None] | None = None) -> int:

@@ -12,7 +12,7 @@ from .faults import InstallError
 from .table import ROLES
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pathlib import Path, PurePosixPath
 
     from .system import Device
 
@@ -47,15 +47,20 @@ def write(device: Device, record: Record) -> None:
     put(device.at(FILE), (json.dumps(asdict(record), indent=1, sort_keys=True) + "\n").encode())
 
 
-def put(path: Path, content: bytes, mode: int = 0o644, group: int = 0) -> None:
-    """Write a file of root's in one rename, so that a power cut leaves the old or the new. Raises InstallError."""
+def put(path: Path, content: bytes, mode: int | None = 0o644, group: int = 0) -> None:
+    """Write a file of root's in one rename, so that a power cut leaves the old or the new. Raises InstallError.
+
+    The mode is None where the file system has none.
+    """
     draft = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with draft.open("wb") as file:
+        draft.unlink(missing_ok=True)
+        # O_EXCL: a service may write to some of these folders, and could leave a link here to a file of root's.
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode or 0o644), "wb") as file:
             file.write(content)
             file.flush()
-            if not _is_on_boot(path):
+            if mode is not None:
                 os.fchown(file.fileno(), 0, group)
                 os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
@@ -66,16 +71,27 @@ def put(path: Path, content: bytes, mode: int = 0o644, group: int = 0) -> None:
         raise InstallError(f"{path} cannot be written: {fault.strerror}") from fault
 
 
-def is_as(path: Path, content: bytes, mode: int, group: int | None) -> bool:
-    """Tell whether a file is there with this content, mode and group, and is root's."""
+def is_as(path: Path, content: bytes, mode: int | None, group: int | None) -> bool:
+    """Tell whether a file is there with this content, and is root's with this mode and group where it has a mode."""
     try:
         found = path.stat()
         same = path.read_bytes() == content
     except OSError:
         return False
-    return same and (_is_on_boot(path) or (found.st_mode & 0o7777, found.st_uid, found.st_gid) == (mode, 0, group))
+    return same and (mode is None or (found.st_mode & 0o7777, found.st_uid, found.st_gid) == (mode, 0, group))
 
 
-def _is_on_boot(path: Path) -> bool:
-    """Tell whether a file is the firmware's, which reads FAT: that knows neither owners nor modes."""
-    return "boot" in path.parts
+def mode_at(place: PurePosixPath, mode: int) -> int | None:
+    """Return the mode that a file can have at a place on the device: none where the firmware reads, which is FAT."""
+    return None if place.is_relative_to("/boot") else mode
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a file of the system's, which need not be UTF-8 all through."""
+    return path.read_text(errors="surrogateescape").splitlines()
+
+
+def put_lines(path: Path, place: PurePosixPath, lines: list[str]) -> None:
+    """Write the lines of a file of the system's, whole or not at all; `place` is its path on the device."""
+    content = "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
+    put(path, content, mode_at(place, path.stat().st_mode & 0o777))

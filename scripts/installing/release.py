@@ -145,7 +145,7 @@ def files(tree: Path) -> Iterator[Path]:
 def check_manifest(tree: Path) -> None:
     """Raise InstallError where a file of an unpacked bundle is not the one that was packed; a clone has no manifest."""
     try:
-        named: dict[str, str] = json.loads((tree / MANIFEST).read_text())["files"]
+        named: dict[str, str] = dict(json.loads((tree / MANIFEST).read_text())["files"])
     except FileNotFoundError:
         return
     except (OSError, ValueError, KeyError, TypeError) as fault:
@@ -153,6 +153,9 @@ def check_manifest(tree: Path) -> None:
     for name, wanted in named.items():
         if not (tree / name).is_file() or _hash(tree / name) != wanted:
             raise InstallError(f"{tree / name} is not as it was packed: unpack the bundle again")
+    for path in files(tree):
+        if str(path.relative_to(tree)) not in named:
+            raise InstallError(f"{path} was not packed: unpack the bundle again, into an empty folder")
 
 
 def check_models(tree: Path) -> None:

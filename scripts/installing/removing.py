@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from . import record as records
@@ -32,7 +33,7 @@ def steps(device: Device, *, purge: bool) -> list[Step]:
     record = records.read(device)
     base = device.at(BASE)
     return [
-        *([_stopped(record)] if device.running else []),
+        *([Step("stop its units", lambda: bool(record.enabled), _stop)] if device.running else []),
         *(_line(device, record, entry) for entry in list(record.lines)),
         *(removal(device, record, place) for place in list(record.files)),
         *(_kept(path) for path in (kept(device) if purge else [])),
@@ -47,13 +48,9 @@ def kept(device: Device) -> list[Path]:
     return sorted(path for pattern in KEPT for path in device.root.glob(pattern))
 
 
-def _stopped(record: Record) -> Step:
-    units = list(record.enabled)
-    return Step(f"stop {', '.join(units)}", lambda: bool(units), lambda: _run_all(["systemctl", "stop", *units]))
-
-
-def _run_all(command: list[str]) -> None:
-    run(*command)
+def _stop() -> None:
+    # By pattern: those that others start go too, and one whose file is gone already is no fault.
+    run("systemctl", "stop", "ostiary-*")
 
 
 def _reload() -> None:
@@ -66,8 +63,8 @@ def _line(device: Device, record: Record, entry: list[str]) -> Step:
 
     def do() -> None:
         if path.exists():
-            left = [known for known in path.read_text().splitlines() if known != line]
-            records.put(path, ("\n".join(left) + "\n").encode(), path.stat().st_mode & 0o777)
+            left = [known for known in records.lines_of(path) if known != line]
+            records.put_lines(path, PurePosixPath(place), left)
         record.lines.remove(entry)
         records.write(device, record)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from .faults import InstallError, UnusableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PYTHONS = ("python3.11", "python3.12", "python3.13")  # those that every pinned package has a wheel for
 KNOWN = "Raspberry Pi OS or Debian 12 or 13 (64 bit), or JetPack 6 (Ubuntu 22.04), is needed"
@@ -40,6 +46,19 @@ class Device:
         """Run a command in it and return what it says. Raises InstallError with the last line of what went wrong."""
         return run(*command) if self.here else run("chroot", str(self.root), *command)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep every other installer off this system while the block runs. Raises InstallError where one is at work."""
+        folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as fault:
+                raise InstallError(f"another installer is at work on {self.root}") from fault
+            yield
+        finally:
+            os.close(folder)
+
     def python(self) -> str:
         """Return the path of its Python, "" where it has none that the pinned packages are for."""
         found = (f"/usr/bin/{name}" for name in PYTHONS)
@@ -61,7 +80,8 @@ class Device:
 
     def _rows(self, file: str) -> list[list[str]]:
         path = self.at(f"/etc/{file}")
-        return [line.split(":") for line in path.read_text().splitlines()] if path.exists() else []
+        text = path.read_text(errors="surrogateescape") if path.exists() else ""
+        return [line.split(":") for line in text.splitlines()]
 
 
 def detect(root: Path) -> Device:
@@ -89,7 +109,7 @@ def _facts(root: Path) -> dict[str, str]:
     """Return what os-release says; nothing where there is none."""
     for place in ("etc/os-release", "usr/lib/os-release"):
         try:
-            lines = (root / place).read_text().splitlines()
+            lines = (root / place).read_text(errors="replace").splitlines()
         except OSError:
             continue
         pairs = (line.split("=", 1) for line in lines if "=" in line)
@@ -101,7 +121,15 @@ def run(*command: str) -> str:
     """Run a command and return what it says. Raises InstallError with the last line of what went wrong."""
     surroundings = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=surroundings)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env=surroundings,
+            stdin=subprocess.DEVNULL,
+        )
     except OSError as fault:
         raise InstallError(f"{command[0]} cannot be run: {fault.strerror}") from fault
     if done.returncode:

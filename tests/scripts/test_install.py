@@ -19,7 +19,7 @@ from scripts.installing import removing, table
 from scripts.installing.faults import InstallError
 from scripts.installing.plan import Plan, carry_out
 from scripts.installing.release import BASE, check_manifest
-from scripts.installing.system import detect
+from scripts.installing.system import Device, detect
 
 ROOT = Path(__file__).parents[2]
 SYSTEMS = {
@@ -193,6 +193,150 @@ def test_what_the_owner_has_edited_is_left(tmp_path: Path) -> None:
 
 
 @as_root
+def test_a_link_that_a_service_left_leads_nowhere(tmp_path: Path) -> None:
+    """E4: the reader's user may write to /etc/ostiary; no link it leaves there has root write to another file."""
+    source, target = tree(tmp_path / "tree"), system(tmp_path / "system")
+    install(source, target)
+    settings, other = target / "etc/ostiary/appliance.toml", tmp_path / "shadow"
+    other.write_text("root's alone")
+    other.chmod(0o600)
+    settings.unlink()
+    settings.with_name(".appliance.toml.part").symlink_to(other)
+    install(source, target)
+    assert (other.read_text(), stat.S_IMODE(other.stat().st_mode)) == ("root's alone", 0o600)
+    assert settings.read_bytes() == (source / "firmware_config/appliance.toml").read_bytes()
+
+
+@as_root
+def test_a_file_of_the_systems_may_hold_any_bytes(tmp_path: Path) -> None:
+    """A name in Latin-1 in passwd or in the Pi's config.txt stays as it is, and hinders neither installing nor removing."""
+    source, target = tree(tmp_path / "tree"), system(tmp_path / "system", "raspberry-pi")
+    config = target / "boot/firmware/config.txt"
+    config.parent.mkdir(parents=True)
+    config.write_bytes(b"# T\xfcr\n")
+    (target / "etc/passwd").write_bytes(b"eva:x:1000:1000:Eva M\xfcller:/home/eva:/bin/sh\n")
+    words = ["--root", str(target), "--no-packages"]
+    assert command(*words, source=source).returncode == 0
+    assert command(*words, source=source).stdout == "install: nothing to do\n"
+    assert config.read_bytes() == b"# T\xfcr\n[all]\ninclude ostiary.txt\n"
+    assert (target / "etc/passwd").read_bytes().startswith(b"eva:x:1000:1000:Eva M\xfcller:")
+    assert command("--root", str(target), "--uninstall", source=source).returncode == 0
+    assert config.read_bytes() == b"# T\xfcr\n[all]\n"
+
+
+@as_root
+def test_only_the_firmwares_files_have_no_mode(tmp_path: Path) -> None:
+    """FAT knows no modes, and what is on it is left so; an image that lies in a folder named boot has modes all the same."""
+    target = system(tmp_path / "boot")
+    install(tree(tmp_path / "tree"), target)
+    assert stat.S_IMODE((target / "usr/local/bin/ostiary").stat().st_mode) == 0o755
+    assert stat.S_IMODE((target / "etc/ostiary/appliance.toml").stat().st_mode) == 0o640
+
+
+@as_root
+def test_a_disk_that_fails_at_any_step_is_told_in_one_line(tmp_path: Path) -> None:
+    """F5: a file that cannot be removed is named with the reason, and the installer ends with 1, not with a trace."""
+    source, target = tree(tmp_path / "tree"), system(tmp_path / "system")
+    install(source, target)
+    gone = target / "etc/sysctl.d/60-ostiary.conf"
+    gone.unlink()
+    gone.mkdir()  # as a read-only disk does, it fails where a file is to go
+    done = command("--root", str(target), "--uninstall", source=source)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith(f"install: {gone}: ")
+    gone.rmdir()
+    assert command("--root", str(target), "--uninstall", source=source).returncode == 0
+
+
+@as_root
+def test_one_installer_at_a_time(tmp_path: Path) -> None:
+    """Of two that work on one system, the second is refused; what only tells may be asked for meanwhile."""
+    source, target = tree(tmp_path / "tree"), system(tmp_path / "system")
+    words = ["--root", str(target), "--no-packages"]
+    with detect(target).alone():
+        refused = command(*words, source=source)
+        assert command(*words, "--dry-run", source=source).returncode == 0
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "another installer is at work" in refused.stderr
+    assert command(*words, source=source).returncode == 0
+
+
+STAND_IN = '#!/bin/sh\necho "$(basename "$0")" "$@" >> "$(dirname "$0")/asked"\n'
+
+
+class Running(Device):
+    """A system in a folder, whose systemd is a stand-in that notes what it is asked."""
+
+    @property
+    def running(self) -> bool:
+        """Say that it runs."""
+        return True
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
+    """Return a system that runs; what is asked of its systemd is noted in the file `asked` beside it."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("systemctl", "udevadm"):
+        (programs / name).write_text(STAND_IN)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    found = detect(system(tmp_path / "system"))
+    return Running(found.root, found.kind, found.name)
+
+
+def asked_of(device: Device) -> list[str]:
+    """Return what systemd was asked since the last time."""
+    notes = device.root.parent / "programs/asked"
+    lines = notes.read_text().splitlines()
+    notes.unlink()
+    return lines
+
+
+def taken_up(device: Device, source: Path) -> list[str]:
+    """Install a tree and return what systemd was asked to start."""
+    one = Plan(device, source, None, (), packages=False, now=False)
+    carry_out(one.everything()[0], lambda _line: None, one.begin)
+    return [unit for line in asked_of(device) if " --no-block start " in line for unit in line.split()[3:]]
+
+
+@as_root
+def test_services_start_once_the_door_is_set_up(running: Running, tmp_path: Path) -> None:
+    """No reader starts on settings that come with a release, be it an older one; it does on the owner's."""
+    source, newer = tree(tmp_path / "tree"), tree(tmp_path / "newer", "0.2.0")
+    with (newer / "firmware_config/appliance.toml").open("a") as file:
+        file.write("# another default\n")
+    assert taken_up(running, source) == []
+    assert taken_up(running, newer) == []
+    (running.root / "etc/ostiary/appliance.toml").write_text("# mine\n")
+    newest = tree(tmp_path / "newest", "0.3.0")
+    assert "ostiary-reader.service" in taken_up(running, newest)
+
+
+@as_root
+def test_installing_starts_no_second_watch_of_an_update(running: Running, tmp_path: Path) -> None:
+    """I5: an update's trial calls the installer; that neither starts nor stops the unit that watches a trial at boot."""
+    source = tree(tmp_path / "tree")
+    one = Plan(running, source, None, (), packages=False, now=True)
+    carry_out(one.everything()[0], lambda _line: None, one.begin)
+    lines = asked_of(running)
+    assert any(" enable ostiary-update-check.service" in line for line in lines)
+    assert not [line for line in lines if "ostiary-update-check" in line and " enable " not in line]
+
+
+@as_root
+def test_a_unit_whose_file_is_gone_does_not_hinder_uninstall(running: Running, tmp_path: Path) -> None:
+    """Units are stopped by a pattern: systemd fails where it is named one that it does not know."""
+    install(tree(tmp_path / "tree"), running.root)
+    (running.root / "etc/systemd/system/ostiary-web.service").unlink()
+    carry_out(removing.steps(running, purge=False), lambda _line: None)
+    stops = [line for line in asked_of(running) if line.startswith("systemctl stop")]
+    assert stops == ["systemctl stop ostiary-*"]
+    assert not (running.root / "opt/ostiary").exists()
+
+
+@as_root
 def test_a_unit_that_the_owner_disabled_stays_so(tmp_path: Path) -> None:
     """Each unit is enabled once: another install does not undo what its owner has decided since."""
     source, target = tree(tmp_path / "tree"), system(tmp_path / "system")
@@ -280,6 +424,10 @@ def test_a_bundle_that_was_cut_off_is_not_installed(tmp_path: Path) -> None:
         check_manifest(tmp_path)
     (tmp_path / "a").write_bytes(b"a")
     check_manifest(tmp_path)
+    (tmp_path / "appliance").mkdir()
+    (tmp_path / "appliance/old.py").write_bytes(b"of another bundle, unpacked here before")
+    with pytest.raises(InstallError, match=r"old\.py was not packed"):
+        check_manifest(tmp_path)
 
 
 @pytest.fixture
@@ -327,6 +475,7 @@ def test_purge_asks_first(lived_in: Path) -> None:
         (["--root", "/nowhere/at/all"], "--root /nowhere/at/all is no folder"),
         (["--purge"], "--purge goes with --uninstall"),
         (["--uninstall", "--role", "door"], "--uninstall goes with --purge, --dry-run and --root alone"),
+        (["--uninstall", "--no-packages"], "--uninstall goes with --purge, --dry-run and --root alone"),
         (["--root", "SYSTEM", "--wheels", "/nowhere/at/all"], "--wheels /nowhere/at/all is no folder"),
         (["somewhere"], "unrecognized arguments: somewhere"),
         (["--root"], "argument --root: expected one argument"),
