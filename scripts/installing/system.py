@@ -121,6 +121,7 @@ def run(*command: str) -> str:
     """Run a command and return what it says. Raises InstallError with the last line of what went wrong."""
     surroundings = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     try:
+        # No standard input: dpkg would ask there, unseen, what to do with a file of its own that was edited.
         done = subprocess.run(
             command,
             capture_output=True,

@@ -209,7 +209,7 @@ def test_a_link_that_a_service_left_leads_nowhere(tmp_path: Path) -> None:
 
 @as_root
 def test_a_file_of_the_systems_may_hold_any_bytes(tmp_path: Path) -> None:
-    """A name in Latin-1 in passwd or in the Pi's config.txt stays as it is, and hinders neither installing nor removing."""
+    """A name in Latin-1 in passwd or in the Pi's config.txt stays, and hinders neither installing nor removing."""
     source, target = tree(tmp_path / "tree"), system(tmp_path / "system", "raspberry-pi")
     config = target / "boot/firmware/config.txt"
     config.parent.mkdir(parents=True)
@@ -226,7 +226,7 @@ def test_a_file_of_the_systems_may_hold_any_bytes(tmp_path: Path) -> None:
 
 @as_root
 def test_only_the_firmwares_files_have_no_mode(tmp_path: Path) -> None:
-    """FAT knows no modes, and what is on it is left so; an image that lies in a folder named boot has modes all the same."""
+    """FAT knows no modes, and what is on it is left so; an image in a folder named boot has modes all the same."""
     target = system(tmp_path / "boot")
     install(tree(tmp_path / "tree"), target)
     assert stat.S_IMODE((target / "usr/local/bin/ostiary").stat().st_mode) == 0o755
@@ -316,7 +316,7 @@ def test_services_start_once_the_door_is_set_up(running: Running, tmp_path: Path
 
 @as_root
 def test_installing_starts_no_second_watch_of_an_update(running: Running, tmp_path: Path) -> None:
-    """I5: an update's trial calls the installer; that neither starts nor stops the unit that watches a trial at boot."""
+    """I5: an update's trial calls the installer; that leaves alone the unit that watches a trial at boot."""
     source = tree(tmp_path / "tree")
     one = Plan(running, source, None, (), packages=False, now=True)
     carry_out(one.everything()[0], lambda _line: None, one.begin)
