@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _FIRST_RETRY_S = 0.2
 _LAST_RETRY_S = 5.0
 BLIND_CONTRAST = 3.0  # luma levels; a lens cap measures 2 to 3 with sensor noise, the dullest room more than 10
+BACK_CONTRAST = 5.0  # of a blind camera that sees again: in a dark night, noise alone crosses one bound many times
 STUCK_WORDS = "sends the same picture again and again"
 BLIND_WORDS = "sees nothing: all dark, all bright or covered"
 LATE_WORDS = "sends frames whose time does not rise"
@@ -59,8 +60,9 @@ class FrameWatch:
             return False
         if self._last_s == -math.inf:
             self._changed_at_s = self._saw_at_s = at_s
+        bound = BACK_CONTRAST if self._blind else BLIND_CONTRAST
         self._last_s, self._late = at_s, 0
-        if _contrast(frame) > BLIND_CONTRAST:
+        if _contrast(frame) > bound:
             self._saw_at_s = at_s
         before, self._pixels = self._pixels, frame.pixels
         if before is not None and np.array_equal(frame.pixels, before):
@@ -73,9 +75,13 @@ class FrameWatch:
         """Return what is wrong with the picture in words, "" for nothing; told after the patience has run out."""
         if self._late >= MAX_LATE:
             return LATE_WORDS
-        if self._last_s - self._saw_at_s >= self._patience_s:
+        if self._blind:
             return BLIND_WORDS  # first: a lens cap before a good sensor gives the same black again and again
         return STUCK_WORDS if self._last_s - self._changed_at_s >= self._patience_s else ""
+
+    @property
+    def _blind(self) -> bool:
+        return self._last_s - self._saw_at_s >= self._patience_s
 
     def begin_again(self) -> None:
         """Forget the time, as the camera was opened again; not the picture, which may still be stuck."""

@@ -161,6 +161,20 @@ def test_watch_tells_a_blind_camera(level: int, noise: int) -> None:
     assert watch.fault() == ""
 
 
+def test_night_is_told_once() -> None:
+    """A5: in a dark night, whose noise alone crosses the bound of blindness again and again, one fault is told."""
+    watch, random = FrameWatch(1.0), np.random.default_rng(2)
+    grain = random.normal(0, 1, (480, 640, 3))
+    told = [""]
+    for number in range(150):
+        noise = 2.8 if number % 30 < 25 else 3.3
+        watch.accept(seen((128 + noise * np.roll(grain, number, axis=0)).astype(np.uint8), number / 15))
+        told += [watch.fault()] * (watch.fault() != told[-1])
+    assert told == ["", BLIND_WORDS]
+    watch.accept(seen(5, 11.0))
+    assert watch.fault() == ""
+
+
 def test_watch_does_not_mind_another_size() -> None:
     """A picture of another size is another picture (A6)."""
     watch = FrameWatch(1.0)

@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ROOT = Path("/sys")
-_FIRMWARE = "devices/platform/soc/soc:firmware/get_throttled"  # hexadecimal
+# Hexadecimal. A Pi 5's kernels from 6.12 on call it soc@107c000000 (raspberrypi/linux #6621), any other soc.
+_FIRMWARE = "devices/platform/soc*/soc*:firmware/get_throttled"
 _UNDER_VOLTAGE, _CAPPED, _THROTTLED, _SOFT_LIMIT = 1, 2, 4, 8  # what is so now; what was once, stands 16 bits higher
 _HOT_TRIPS = {"passive", "hot", "critical"}  # from the first of them on the kernel slows the board down
 
 
 def read_board(sysfs: Path = _ROOT) -> BoardVitals:
     """Return how the board is now; what it does not tell counts as well. Never raises."""
-    word = _whole(sysfs / _FIRMWARE, 16) or 0
+    word = next((_whole(path, 16) for path in sysfs.glob(_FIRMWARE)), None) or 0
     zones = [zone for zone in sorted(sysfs.glob("class/thermal/thermal_zone*")) if _whole(zone / "temp") is not None]
     temperatures = [(_whole(zone / "temp") or 0) / 1000 for zone in zones]
     alarms = (_whole(path) for path in sysfs.glob("class/hwmon/hwmon*/in*_lcrit_alarm"))
