@@ -18,6 +18,7 @@ from appliance.access import rules
 from appliance.broker_rights import rights
 from appliance.broker_setup import ACL, CONF, Broker, access_list, configuration, whole_list
 from appliance.contract import Role
+from appliance.setup.doubts import doubts
 
 ROOT = Path(__file__).parents[1]
 FIRMWARE = ROOT / "firmware_config"
@@ -79,6 +80,14 @@ def test_the_doors_settings_can_be_used(settings: Path) -> None:
             assert re.search(rf"\b{number}\b", page), number
     if read.door.driver == "gpio":
         assert {read.door.relay_pin, *outputs} <= kept_low()
+
+
+@pytest.mark.parametrize(
+    "settings", sorted(DOORS.rglob("appliance.toml")), ids=lambda path: str(path.relative_to(DOORS))
+)
+def test_the_doors_settings_are_meant(settings: Path) -> None:
+    """G8, G7: no example has wiring that few mean: whoever leaves is no break-in, and a cut wire of the fire releases."""
+    assert doubts(config.load(settings)) == ()
 
 
 def kept_low() -> set[int]:
@@ -198,6 +207,20 @@ def test_the_browser_may_read_nothing_and_reach_this_machine_alone() -> None:
     assert value(unit, "ExecStart").split()[-1] == start
     allowed = {f"file://{start}/start.html", "http://127.0.0.1/kiosk", "https://127.0.0.1/kiosk"}
     assert set(policy["URLAllowlist"]) == allowed
+
+
+def test_screen_comes_by_itself_when_the_web_was_late() -> None:
+    """G2: a start page that could not be made stops no later try, and the one before, which is spent, is gone by then.
+
+    systemd never tries a unit again whose required unit has failed.
+    """
+    screen, start = text_of("ostiary-kiosk.service"), "ostiary-kiosk-start.service"
+    assert not re.search(r"^(Requires|BindsTo|Requisite)=", screen, re.MULTILINE)
+    assert f"Wants={start}" in screen.splitlines()
+    assert any(start in line for line in screen.splitlines() if line.startswith("After="))
+    assert value("ostiary-kiosk.service", "Restart") == "always"
+    for name in ("start.html", "pin"):
+        assert f"/run/ostiary-kiosk-start/{name}" in value(start, "ExecStartPre").split()
 
 
 def test_reader_and_controller_share_nothing_but_the_socket() -> None:
