@@ -86,7 +86,7 @@ def test_the_doors_settings_can_be_used(settings: Path) -> None:
     "settings", sorted(DOORS.rglob("appliance.toml")), ids=lambda path: str(path.relative_to(DOORS))
 )
 def test_the_doors_settings_are_meant(settings: Path) -> None:
-    """G8, G7: no example has wiring that few mean: whoever leaves is no break-in, and a cut wire of the fire releases."""
+    """G8, G7: no example is wired as few mean it: whoever leaves is no break-in, and a cut fire wire releases."""
     assert doubts(config.load(settings)) == ()
 
 
