@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _ROOT = click.option(
     "--root",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=Path("/"),
     help="Look at an image below this folder instead of at this machine.",
 )
@@ -60,7 +60,7 @@ def rollback(*, restore: bool) -> None:
 def confirm() -> None:
     """Watch the release that is on trial, if there is one, and keep it or take it back; each boot calls this."""
     _as_root()
-    _updater(Path("/")).watch(started=True)
+    _updater(Path("/")).watch()
 
 
 @update.command("list")

@@ -62,9 +62,11 @@ class Updater:
         with self._alone():
             if self.places.trial() is not None:
                 raise RefusedError("an update is on trial already; to go on with it: ostiary update confirm")
+            before = self.places.linked("current")
+            if not before and (self.places.base / "current").is_symlink():
+                raise RefusedError(f"{self.places.base / 'current'} leads to no release of ours: run scripts/install")
             self._tidy()
             claim = self._verified(file)
-            before = self.places.linked("current")
             if claim.version in {before, self.places.linked("previous")} - {""}:
                 raise RefusedError(f"{claim.version} is installed already: ostiary update list")
             raises = self._installed(file, claim.version, claim)
@@ -74,15 +76,12 @@ class Updater:
             self._switch(Trial(version=claim.version, previous=before or claim.version, raises=raises))
             self._watch()
 
-    def watch(self, *, started: bool = False) -> None:
-        """Go on with a trial that is not over, and do nothing where there is none. Raises as `apply` does.
-
-        `started` says that the boot has started the release already.
-        """
+    def watch(self) -> None:
+        """Go on with a trial that is not over, and do nothing where there is none. Raises as `apply` does."""
         if self.places.trial() is None:
             return
         with self._alone():
-            self._watch(started=started)
+            self._watch()
 
     def roll_back(self, *, restore: bool = False) -> None:
         """Go back to the release before, on trial as a new one is.
@@ -97,11 +96,11 @@ class Updater:
             if target in {"", now} or not self.places.program(target).exists():
                 raise RefusedError("there is no release to go back to")
             newer = trial.raises if trial is not None else databases.raised(self._knows(target), databases.known())
-            if newer and not restore:
+            if newer and (trial is None or not restore):
                 raise RefusedError(f"{target} cannot read {', '.join(newer)} any more: docs/updates.md says what helps")
             if newer:
                 self._put_back(newer)
-            self._switch(Trial(version=target, previous=now), copied=bool(newer))
+            self._switch(Trial(version=target, previous=now or target), copied=bool(newer))
             self._watch()
 
     def _alone(self) -> AbstractContextManager[None]:
@@ -112,12 +111,13 @@ class Updater:
         return claims.verify(file, claims.trusted_keys(self.places.trusted), self.places.floor())
 
     def _tidy(self) -> None:
-        """Remove what an update that was cut off, or refused, has left; what is linked stays."""
+        """Remove what an update that was cut off, refused or kept has left; what is linked stays."""
         kept = {self.places.linked("current"), self.places.linked("previous")}
         releases = self.places.base / "releases"
         for path in (*releases.glob(".*"), *(self.places.release(one) for one in self.places.installed())):
             if path.name not in kept:
                 _remove(path)
+        shutil.rmtree(self.places.snapshot, ignore_errors=True)
 
     def _installed(self, file: Path, version: str, claim: Claim) -> tuple[str, ...]:
         """Install a release beside the others and return the databases that it raises; none is left that fails."""
@@ -165,44 +165,57 @@ class Updater:
     def _switch(self, trial: Trial, *, copied: bool = False) -> None:
         """Put a release on trial: what is remembered first, the link last."""
         if trial.raises:
-            self.machine.stop()
-            self.say(f"copying the databases, as it changes {', '.join(trial.raises)}")
-            databases.copy(self.places.state, self.places.snapshot)
+            self._copy(trial)
+        if not self.places.linked("previous"):  # after a power cut, it is what goes on with the trial
+            self.places.link("previous", trial.previous)
         self.places.set_trial(trial)
         self.places.link("previous", trial.previous)
         self.places.link("current", trial.version)
         if copied:
             shutil.rmtree(self.places.snapshot, ignore_errors=True)
 
-    def _watch(self, *, started: bool = False) -> None:
-        """Start the release on trial until it is well, or has been ill too often."""
+    def _copy(self, trial: Trial) -> None:
+        """Copy the databases while nobody has them open; where that fails, what runs is started again."""
+        try:
+            self.machine.stop()
+            self.say(f"copying the databases, as it changes {', '.join(trial.raises)}")
+            databases.copy(self.places.state, self.places.snapshot)
+        except HardwareError:
+            self.machine.restart()
+            raise
+
+    def _watch(self) -> None:
+        """Start the release on trial until it is well, or has been ill too often.
+
+        It is started even where something runs already: that may be the release before, or what a boot began.
+        """
         trial = self.places.trial()
         if trial is None:
             return
         if self.places.linked("current") != trial.version:  # cut off before the link was changed, or taken back
-            self._taken_back(trial, started=started)
+            self._taken_back(trial)
             return
+        if trial.raises and trial.starts >= STARTS:  # it stays, and somebody may have mended what it lacked
+            trial = trial.model_copy(update={"starts": STARTS - 1})
         while trial.starts < STARTS:
             trial = trial.model_copy(update={"starts": trial.starts + 1})
             self.places.set_trial(trial)  # before the start: one that takes the machine down counts
             self.say(f"watching {trial.version}, start {trial.starts} of {STARTS}")
-            trial = trial.model_copy(update={"why": self._started(trial.version, started=started)})
-            started = False
+            trial = trial.model_copy(update={"why": self._started(trial.version)})
             if not trial.why:
                 self._keep(trial)
                 return
             self.say(f"not well: {trial.why}")
         self._give_way(trial)
 
-    def _started(self, version: str, *, started: bool) -> str:
+    def _started(self, version: str) -> str:
         """Start a release with its own units and files, and return why it is not well; "" where it is."""
         try:
             self._place(version)
-            if not started:
-                self.machine.restart()
+            self.machine.restart()
+            return self.machine.ill(self.watched_s)
         except (RefusedError, HardwareError) as fault:
             return str(fault)
-        return self.machine.ill(self.watched_s)
 
     def _place(self, version: str) -> None:
         """Have a release's installer put its units and files into the system; it does nothing where they are there."""
@@ -224,10 +237,10 @@ class Updater:
             self.places.set_outcome(_outcome(trial, "given up"))
             raise HardwareError(f"{told}; the door keeps shut: ostiary update rollback --restore, or repair it")
         self.places.link("current", trial.previous)
-        self._taken_back(trial, started=False)
+        self._taken_back(trial)
 
-    def _taken_back(self, trial: Trial, *, started: bool) -> None:
-        why = self._started(trial.previous, started=started)
+    def _taken_back(self, trial: Trial) -> None:
+        why = self._started(trial.previous)
         if why:
             self.say(f"{trial.previous} is not well either: {why}")
         self._end(trial, "taken back")
@@ -244,9 +257,10 @@ class Updater:
         if "keys.db" in newer or not self.places.snapshot.is_dir():
             raise RefusedError(f"of {', '.join(newer)} there is no copy that the release before can read")
         self.machine.stop()
-        databases.copy(self.places.state, self.places.memory / "set-aside")
+        aside = self.places.set_aside()
+        databases.copy(self.places.state, aside)
         names = databases.put_back(self.places.snapshot, self.places.state)
-        self.say(f"put back: {', '.join(names)}; as they were before that: {self.places.memory / 'set-aside'}")
+        self.say(f"put back: {', '.join(names)}; as they were before that: {aside}")
 
 
 def _remove(folder: Path) -> None:

@@ -108,7 +108,10 @@ def unpack(archive: Path, claim: Claim, folder: Path) -> Path:
 
 def examine(archive: Path, claim: Claim) -> int:
     """Read a verified archive as `unpack` does, write nothing, and return how many files it holds. Raises likewise."""
-    return _take(archive, claim, None)
+    try:
+        return _take(archive, claim, None)
+    except OSError as fault:
+        raise StorageError(f"{archive} cannot be read: {fault.strerror}") from fault
 
 
 def _take(archive: Path, claim: Claim, folder: Path | None) -> int:

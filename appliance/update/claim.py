@@ -117,7 +117,7 @@ def trusted_keys(path: Path) -> tuple[str, ...]:
         raise RefusedError(f"no release is trusted: put the public key of who makes them into {path}") from fault
     except OSError as fault:
         raise RefusedError(f"release keys {path} cannot be read: {fault.strerror}") from fault
-    # The folder may be the reader's, who could put a file of its own there.
+    # Whoever may write to it could have anything installed.
     if not stat.S_ISREG(found.st_mode) or found.st_uid not in {0, os.geteuid()} or found.st_mode & 0o022:
         raise RefusedError(f"release keys {path} are not believed: they must be a file that only root may write")
     lines = (line.partition("#")[0].strip() for line in content.decode("utf-8", "replace").splitlines())

@@ -6,8 +6,10 @@ copy back forgets what was used, revoked and entered since. That is for somebody
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from typing import TYPE_CHECKING
 
 from appliance.access.ledger import LEDGER
@@ -18,6 +20,7 @@ from appliance.errors import StorageError
 from appliance.kept_faces.schema import KEPT
 from appliance.people.keyring import KEYS
 from appliance.people.migrations import GALLERY
+from appliance.storage import sync_folder
 from appliance.update.disk import sync_disk
 from appliance.web.accounts import WEB
 from appliance.web.answers import ANSWERS
@@ -55,17 +58,21 @@ def raised(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[str, ..
 def copy(state: Path, folder: Path) -> None:
     """Copy every database of a state folder that nobody has open, but the keys, into a new folder, durably.
 
-    Owners and modes go along. Raises StorageError, and leaves no folder.
+    Owners and modes go along. The folder is there whole or not at all. Raises StorageError.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    draft = folder.with_name(f".{folder.name}.new")
+    for left in (draft, folder):
+        shutil.rmtree(left, ignore_errors=True)
     try:
-        folder.mkdir(mode=0o700)
+        draft.mkdir(mode=0o700)
         for path in sorted(state.iterdir()):
             if path.is_file() and not path.is_symlink() and _is_copied(path.name):
-                _copy_file(path, folder / path.name)
-        sync_disk(folder)
+                _copy_file(path, draft / path.name)
+        sync_disk(draft)
+        draft.rename(folder)
+        sync_folder(folder.parent)
     except OSError as fault:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
         raise StorageError(f"the databases of {state} cannot be copied: {fault.strerror}") from fault
 
 
@@ -74,8 +81,8 @@ def put_back(folder: Path, state: Path) -> tuple[str, ...]:
 
     Can be done again after it was cut off. Raises StorageError.
     """
-    names = tuple(sorted(path.name for path in folder.iterdir()))
     try:
+        names = tuple(sorted(path.name for path in folder.iterdir()))
         for name in names:
             for ending in ("-wal", "-shm", "-journal"):  # a log of the newer database is not this one's
                 if f"{name}{ending}" not in names:
@@ -96,7 +103,13 @@ def _is_copied(name: str) -> bool:
 
 
 def _copy_file(path: Path, target: Path) -> None:
-    found = path.stat()
-    shutil.copyfile(path, target)
-    target.chmod(found.st_mode & 0o777)
-    os.chown(target, found.st_uid, found.st_gid)
+    """Copy a file with its owner and mode. Raises OSError where it is no plain file, or the target is there."""
+    # Root reads and writes here in folders of the reader's, who could put a link in the place of either.
+    reading, writing = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with os.fdopen(os.open(path, reading), "rb") as file, os.fdopen(os.open(target, writing, 0o600), "wb") as copied:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        shutil.copyfileobj(file, copied)
+        os.fchown(copied.fileno(), found.st_uid, found.st_gid)
+        os.fchmod(copied.fileno(), found.st_mode & 0o777)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -78,13 +79,21 @@ class Places:
 
     @property
     def trusted(self) -> Path:
-        """The public keys of those whose releases are taken."""
-        return self.root / "etc/ostiary/release.pub"
+        """The public keys of those whose releases are taken.
+
+        Not in etc/ostiary, which is the reader's: it could put an older file of root's back, with a key that is gone.
+        """
+        return self.root / "etc/ostiary-release.pub"
 
     @property
     def snapshot(self) -> Path:
         """Databases as they were before a release that changes them."""
         return self.memory / "snapshot"
+
+    def set_aside(self) -> Path:
+        """Return a folder that is not there yet, for databases in whose place older ones are put."""
+        free = (number for number in count(1) if not (self.memory / f"set-aside-{number}").exists())
+        return self.memory / f"set-aside-{next(free)}"
 
     def release(self, version: str) -> Path:
         """Return the folder of an installed release."""
@@ -110,7 +119,7 @@ class Places:
             target = (self.base / name).readlink()
         except OSError:
             return ""
-        there = target.parent == Path("releases") and _FOLDER.fullmatch(target.name)
+        there = target.parent in {Path("releases"), self.base / "releases"} and _FOLDER.fullmatch(target.name)
         return target.name if there and self.program(target.name).exists() else ""
 
     def link(self, name: Literal["current", "previous"], version: str) -> None:
@@ -154,8 +163,11 @@ class Places:
         if trial is not None:
             write_file(self.memory / "trial.json", trial.model_dump_json().encode())
             return
-        (self.memory / "trial.json").unlink(missing_ok=True)
-        sync_folder(self.memory)
+        try:
+            (self.memory / "trial.json").unlink(missing_ok=True)
+            sync_folder(self.memory)
+        except OSError as fault:
+            raise StorageError(f"{self.memory / 'trial.json'} cannot be removed: {fault.strerror}") from fault
 
     def outcome(self) -> Outcome | None:
         """Return how the last trial ended; None where there was none. Raises StorageError."""

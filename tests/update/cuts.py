@@ -127,8 +127,10 @@ def _look(folder: Path, outcome: Outcome, step: int, *, ill: bool, kept: bool) -
     found = [f"before the boot: {name}" for name in door.broken()]
     if kept and door.places.linked("current") != NEW:
         found.append("it was said to be kept, and is not")
+    if door.places.trial() is not None and not door.places.linked("previous"):
+        found.append("before the boot: a trial, and no release before it to go on with it")
     with suppress(ApplianceError):
-        door.updater.watch(started=True)
+        door.updater.watch()
     outcome.ran[door.places.linked("current")] += 1
     found += [f"after the boot: {name}" for name in door.broken()]
     with suppress(ApplianceError):

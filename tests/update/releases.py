@@ -81,7 +81,7 @@ def archive_of(version: str, files: Mapping[str, str]) -> bytes:
 
 @dataclass
 class SimulatedMachine:
-    """A machine that starts what `current` leads to; `ill` says for how many starts each version is not well."""
+    """A machine that starts what `current` leads to; `ill_starts` says for how many starts each version is not well."""
 
     places: Places
     ill_starts: dict[str, int] = field(default_factory=dict)
@@ -97,9 +97,9 @@ class SimulatedMachine:
         self.started.append(self.places.linked("current"))
 
     def ill(self, within_s: float) -> str:
-        """Tell whether it is well, at once."""
+        """Tell at once whether what was started last is well; a link that changed since changes nothing of that."""
         del within_s
-        version = self.places.linked("current")
+        version = self.started[-1]
         self._starts[version] += 1
         return "the reader is not READY" if self._starts[version] <= self.ill_starts.get(version, 0) else ""
 
@@ -168,5 +168,6 @@ def house(folder: Path, version: str = "1.0.0") -> House:
     made = House(folder, places, SimulatedMachine(places))
     places.trusted.write_text(f"{new_key(made.key)}  # the maintainers\n", encoding="ascii")
     made.updater.apply(made.made(version))
+    (places.base / "previous").unlink()  # an installer leaves none
     made.machine.started.clear()
     return made

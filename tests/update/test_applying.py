@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 import sqlite3
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.errors import ApplianceError, HardwareError, RefusedError
+from appliance.errors import ApplianceError, HardwareError, RefusedError, StorageError
 from appliance.signing import new_key
+from appliance.update import databases
 from appliance.update.claim import signature_file
 from appliance.update.databases import known
 from appliance.update.places import Trial
@@ -110,9 +113,9 @@ def test_archive_that_is_not_to_be_believed_changes_nothing(door: House, made: o
     file = made(door)
     with pytest.raises(RefusedError):
         door.updater.apply(file)
-    assert runs(door) == ("1.0.0", "1.0.0")
+    assert runs(door) == ("1.0.0", "")
     assert (door.broken(), door.left_over(), door.machine.started) == ([], [], [])
-    assert not any("unpacking" in line for line in door.said[-1:])
+    assert not any("unpacking" in line for line in door.said)
 
 
 def test_floor_rises_with_what_was_well_and_never_falls(door: House) -> None:
@@ -158,8 +161,41 @@ def test_boot_counts_as_a_start(door: House) -> None:
     door.updater.apply(door.made("1.1.0"))
     door.places.set_trial(Trial(version="1.1.0", previous="1.0.0", starts=3))
     with pytest.raises(RefusedError, match="was taken back"):
-        door.updater.watch(started=True)
+        door.updater.watch()
     assert door.places.linked("current") == "1.0.0"
+
+
+def test_trial_is_not_won_by_what_ran_before(door: House) -> None:
+    """I5: cut off between link and start, what still runs is the release before; whoever goes on starts the new one."""
+    door.updater.apply(door.made("1.1.0"))
+    door.places.set_trial(Trial(version="1.1.0", previous="1.0.0"))
+    door.machine.started[:] = ["1.0.0"]
+    door.machine.ill_starts = {"1.1.0": 9}
+    with pytest.raises(RefusedError, match="was taken back"):
+        door.updater.watch()
+    assert door.machine.started == ["1.0.0", "1.1.0", "1.1.0", "1.1.0", "1.0.0"]
+
+
+def test_link_made_by_hand_keeps_what_runs(door: House) -> None:
+    """I4: a link `current` that somebody made with a whole path keeps its release, and that is the way back."""
+    current = door.places.base / "current"
+    current.unlink()
+    current.symlink_to(door.places.release("1.0.0"))
+    with pytest.raises(RefusedError):
+        door.updater.apply(unsigned(door))
+    assert door.broken() == []
+    door.updater.apply(door.made("1.1.0"))
+    assert runs(door) == ("1.1.0", "1.0.0")
+
+
+def test_link_that_leads_elsewhere_stops_updates(door: House) -> None:
+    """I4: where it cannot be told which release runs, none is removed and none installed."""
+    current = door.places.base / "current"
+    current.unlink()
+    current.symlink_to(door.folder)
+    with pytest.raises(RefusedError, match="current leads to no release"):
+        door.updater.apply(door.made("1.1.0"))
+    assert door.places.installed() == ("1.0.0",)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +210,7 @@ def test_release_that_fails_its_own_test_is_not_switched_to(door: House, program
     """I5: one that cannot load its models or read the settings never runs; the door is not shut for it."""
     with pytest.raises(RefusedError, match=r"release 1\.1\.0"):
         door.updater.apply(door.made("1.1.0", program=program))
-    assert runs(door) == ("1.0.0", "1.0.0")
+    assert runs(door) == ("1.0.0", "")
     assert (door.left_over(), door.machine.started) == ([], [])
 
 
@@ -197,7 +233,7 @@ def test_release_that_changes_databases_wants_to_be_meant(door: House) -> None:
     """F9: without a word for it, no release is switched to after which the present one could not read its databases."""
     with pytest.raises(RefusedError, match=r"1\.1\.0 changes ledger\.db"):
         door.updater.apply(door.made("1.1.0", schemas=RAISED))
-    assert runs(door) == ("1.0.0", "1.0.0")
+    assert runs(door) == ("1.0.0", "")
     assert (door.left_over(), door.machine.started) == ([], [])
 
 
@@ -218,9 +254,74 @@ def test_ill_release_that_changed_databases_stays_until_somebody_decides(door: H
     door.updater.roll_back(restore=True)
 
     assert runs(door) == ("1.0.0", "1.1.0")
-    assert (used(path), used(door.places.memory / "set-aside/ledger.db")) == (1, 2)
+    assert (used(path), used(door.places.memory / "set-aside-1/ledger.db")) == (1, 2)
     assert (door.places.state / "keys.db").read_bytes() == b"somebody was erased"
     assert not list(door.places.memory.rglob("keys.db*"))
+
+
+def test_ill_release_that_changed_databases_is_kept_once_it_was_repaired(door: House) -> None:
+    """F9: a camera that was put back, or settings that were mended, end the trial: the next boot finds it well."""
+    ledger(door)
+    door.machine.ill_starts = {"1.1.0": 4}
+    with pytest.raises(HardwareError, match="the door keeps shut"):
+        door.updater.apply(door.made("1.1.0", schemas=RAISED), no_way_back=True)
+    with pytest.raises(HardwareError, match="the door keeps shut"):
+        door.updater.watch()
+    door.updater.watch()
+    assert (door.places.trial(), door.places.floor(), door.places.snapshot.exists()) == (None, "1.1.0", False)
+    door.updater.apply(door.made("1.2.0"))
+
+
+def test_nothing_stays_stopped_where_the_databases_cannot_be_copied(door: House) -> None:
+    """F3: with no room for the copy the update is given up, and what ran before is started again."""
+    (door.places.memory / "snapshot").write_text("in the way of the folder", encoding="ascii")
+    with pytest.raises(StorageError, match="cannot be copied"):
+        door.updater.apply(door.made("1.1.0", schemas=RAISED), no_way_back=True)
+    assert door.machine.started == ["", "1.0.0"]
+    assert (runs(door), door.places.trial()) == (("1.0.0", ""), None)
+
+
+def test_what_was_set_aside_is_not_written_over(door: House) -> None:
+    """F9: a way back that was cut off and is gone again keeps what was entered since the update."""
+    path = ledger(door)
+    door.machine.ill_starts = {"1.1.0": 9}
+    with pytest.raises(HardwareError):
+        door.updater.apply(door.made("1.1.0", schemas=RAISED), no_way_back=True)
+    ledger(door)
+    trial = door.places.trial()
+    door.updater.roll_back(restore=True)
+    # Cut off before the link was changed: the trial is still there, and the copy, and the databases are back already.
+    door.places.link("current", "1.1.0")
+    door.places.link("previous", "1.0.0")
+    door.places.set_trial(trial)
+    databases.copy(door.places.state, door.places.snapshot)
+    door.updater.roll_back(restore=True)
+    assert used(path) == 1
+    assert sorted(used(one / "ledger.db") for one in door.places.memory.glob("set-aside*")) == [1, 2]
+
+
+def exchanged(state: Path, secret: Path) -> None:
+    """Copy a state folder as root while a database is exchanged for a link, the moment before it is opened."""
+
+    def exchange(event: str, args: tuple[object, ...]) -> None:
+        if event == "open" and str(args[0]) == str(state / "ledger.db") and not (state / "ledger.db").is_symlink():
+            (state / "ledger.db").unlink()
+            (state / "ledger.db").symlink_to(secret)
+
+    sys.addaudithook(exchange)
+    databases.copy(state, state.parent / "copy")
+
+
+def test_database_that_turns_into_a_link_is_not_copied(door: House) -> None:
+    """E4: the state folder is the reader's; a link put there meanwhile has root copy no file of root's."""
+    ledger(door)
+    secret = door.folder / "shadow"
+    secret.write_text("root's alone", encoding="ascii")
+    child = multiprocessing.get_context("fork").Process(target=exchanged, args=(door.places.state, secret))
+    child.start()
+    child.join(20)
+    assert child.exitcode == 1
+    assert not (door.places.state.parent / "copy").exists()
 
 
 def test_older_release_that_cannot_read_the_databases_is_not_gone_back_to(door: House) -> None:
