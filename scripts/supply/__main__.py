@@ -53,18 +53,27 @@ def _sbom() -> int:
 
 
 def _check(files: list[Path], locks: list[Path]) -> int:
-    pins: dict[str, str] = {}
-    for lock in locks or sorted((ROOT / "requirements").glob("*.lock")):
-        pins |= parts.pins(lock.read_text("utf-8"))
-    wrong = []
+    pins = [_pins(lock) for lock in locks or sorted((ROOT / "requirements").glob("*.lock"))]
+    wrong = set()
     for file in files:
         found = advisories.read(file)
-        wrong += advisories.holes(found, pins)
+        wrong |= {line for one in pins for line in advisories.holes(found, one)}
         print(f"check: {len(found)} advisories of {file.name}, the newest of {advisories.newest(found)}")
-    for line in wrong:
+    for line in sorted(wrong):
         print(f"check: {line}", file=sys.stderr)
-    print(f"check: {len(pins)} packages, {len(wrong)} holes")
+    print(f"check: {len({pin for one in pins for pin in one.items()})} packages, {len(wrong)} holes")
     return 1 if wrong else 0
+
+
+def _pins(lock: Path) -> dict[str, str]:
+    """Return the version of each package in a lock; two locks may differ. Raises SupplyError where it has none."""
+    try:
+        found = parts.pins(lock.read_text("utf-8"))
+    except (OSError, ValueError) as fault:
+        raise SupplyError(f"lock {lock} cannot be read: {fault}") from fault
+    if not found:
+        raise SupplyError(f"lock {lock} names no package")
+    return found
 
 
 if __name__ == "__main__":

@@ -30,9 +30,12 @@ def read(path: Path) -> list[dict[str, Any]]:
         else:
             parsed = json.loads(path.read_bytes())
             found = parsed if isinstance(parsed, list) else [parsed]
+        about = [package for one in found for package in _ranges(one)]
     except (OSError, ValueError, zipfile.BadZipFile) as fault:
         raise SupplyError(f"advisories {path} cannot be read: {fault}") from fault
-    if not any(_ranges(one) for one in found):
+    except (AttributeError, KeyError, TypeError) as fault:
+        raise SupplyError(f"advisories {path} are not in OSV's form: {fault}") from fault
+    if not about:
         raise SupplyError(f"advisories {path} say nothing of any package of Python's")
     return found
 
@@ -60,7 +63,7 @@ def _ranges(one: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Return the packages of Python's that an advisory is about, each with what of it is affected."""
     return [
         (re.sub(r"[-_.]+", "-", affected["package"]["name"]).lower(), affected)
-        for affected in one.get("affected", [])
+        for affected in one.get("affected") or []
         if affected.get("package", {}).get("ecosystem") == _ECOSYSTEM
     ]
 

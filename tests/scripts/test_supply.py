@@ -106,7 +106,32 @@ def test_lock_with_a_known_hole_fails(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "check: jinja2 3.1.5: CVE-2025-27516 sandbox is left through the attr filter\n"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '[{"id": "CVE-1"}]', "<html>"])
+def test_every_version_of_every_lock_is_held(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """I8: where two locks pin one package differently, a hole in either is seen, whichever is read last."""
+    old, new = tmp_path / "old.lock", tmp_path / "new.lock"
+    old.write_text("jinja2==3.1.5 \\\n", "utf-8")
+    new.write_text("jinja2==3.1.6 \\\n", "utf-8")
+    for locks in ((old, new), (new, old)):
+        assert main(["check", *(word for lock in locks for word in ("--lock", str(lock)))]) == 1
+        assert capsys.readouterr().err.startswith("check: jinja2 3.1.5: CVE-2025-27516")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff", b"<html>"])
+def test_lock_that_names_nothing_lets_nothing_pass(
+    tmp_path: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """I8: a lock that is missing, empty or no lock is told in one line and is no clean bill."""
+    lock = tmp_path / "some.lock"
+    if content is not None:
+        lock.write_bytes(content)
+    assert main(["check", "--lock", str(lock)]) == 2
+    assert capsys.readouterr().err.startswith(f"check: lock {lock} ")
+
+
+MISSHAPEN = ["", "[]", "{}", '[{"id": "CVE-1"}]', "<html>", "[1]", "null", '{"affected": [1]}', '{"affected": null}']
+
+
+@pytest.mark.parametrize("content", MISSHAPEN)
 def test_advisories_that_say_nothing_let_nothing_pass(tmp_path: Path, content: str) -> None:
     """I8: a download that failed is no clean bill."""
     file = tmp_path / "advisories.json"
