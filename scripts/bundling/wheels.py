@@ -76,22 +76,26 @@ def pinned(tree: Path) -> dict[str, frozenset[str]]:
 
 
 def fetch(tree: Path, folder: Path) -> dict[str, str]:
-    """Fetch what every target needs into a folder, where nothing else is left, and return each file's SHA-256.
+    """Fetch what every target needs into a folder, and return the SHA-256 of each file that a lock pins.
 
-    What is there already is not fetched again. Raises WheelError.
+    What is there already is not fetched again, and what else is there is left alone. Raises WheelError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    allowed = {digest for digests in pinned(tree).values() for digest in digests}
-    for path in folder.iterdir():
-        if _digest(path) not in allowed:  # of an earlier lock, or cut off
-            path.unlink()
     for target in TARGETS:
         _download(tree, folder, target)
-    found = {path.name: _digest(path) for path in sorted(folder.iterdir())}
-    for path in folder.glob("*.tar.gz"):
-        _refuse_compiled(path)
+    found = kept(tree, folder)
+    for name in found:
+        if name.endswith(".tar.gz"):
+            _refuse_compiled(folder / name)
     check(tree, found)
     return found
+
+
+def kept(tree: Path, folder: Path) -> dict[str, str]:
+    """Return name and SHA-256 of the files in a folder that a lock pins; one that was cut off is none of them."""
+    allowed = {digest for digests in pinned(tree).values() for digest in digests}
+    digests = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    return {name: digest for name, digest in digests.items() if digest in allowed}
 
 
 def check(tree: Path, files: dict[str, str]) -> None:

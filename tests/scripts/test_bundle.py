@@ -100,6 +100,21 @@ def test_a_wheel_that_is_missing_is_named() -> None:
         wheels.check(ROOT, known | {gone: "0" * 64})
 
 
+def test_a_folder_of_wheels_keeps_what_else_is_in_it(tmp_path: Path) -> None:
+    """`--wheels` may name a folder of anything: only what a lock pins is packed, and nothing is removed."""
+    (tmp_path / "requirements").mkdir()
+    digest = hashlib.sha256(b"wheel").hexdigest()
+    for lock in wheels.LOCKS:
+        (tmp_path / lock).write_text(f"some==1.0 \\\n    --hash=sha256:{digest}\n")
+    folder = tmp_path / "kept"
+    (folder / "letters").mkdir(parents=True)
+    contents = {"some-1.0-py3-none-any.whl": "wheel", "some-0.9-py3-none-any.whl": "older", "photo.jpg": "ours"}
+    for name, text in contents.items():
+        (folder / name).write_text(text)
+    assert wheels.kept(tmp_path, folder) == {"some-1.0-py3-none-any.whl": digest}
+    assert {path.name for path in folder.iterdir()} == {"letters", *contents}
+
+
 @pytest.mark.parametrize(
     ("name", "taken"),
     [
