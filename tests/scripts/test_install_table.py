@@ -38,6 +38,13 @@ def test_a_role_gets_what_is_its_own() -> None:
     )
 
 
+@pytest.mark.parametrize("role", table.ROLES)
+def test_every_role_goes_on_with_an_update_after_a_power_cut(role: str) -> None:
+    """I4: whatever the machine is, its releases can be updated, and each boot looks for a trial that was cut off."""
+    units = [file.target.name for file in TABLE.meant_for("debian", [role]).files if file.enable]
+    assert "ostiary-update-check.service" in units
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
