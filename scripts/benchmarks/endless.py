@@ -60,6 +60,10 @@ class Film:
         self.sequence += 1
         return Frame(self.pictures[self.shown(self.sequence)], self.sequence / RATE, self.sequence)
 
+    def end(self) -> None:
+        """Let no frame follow."""
+        self._left = 0
+
     def shown(self, sequence: int) -> int:
         """Return the number of the picture that this frame shows."""
         return self._cut[sequence % len(self._cut)]

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import numpy as np
 
 from appliance.commands.options import Installation
@@ -113,7 +114,7 @@ def soak(
         installation = Installation(settings, Path(made), None)
         enrol_astronaut(installation)
         with simulated_controller(installation.state) as door:
-            service = Service(installation.with_controller(door), film, _hooks(frames, outcome, told))
+            service = Service(installation.with_controller(door), film, _hooks(frames, outcome, told, film.end))
             service.link.connect(5.0)
             if not models:
                 answer_again(service, film)
@@ -121,11 +122,13 @@ def soak(
             service.run()
             outcome.took_s = time.monotonic() - began_s
             outcome.logged = installation.audit_file.stat().st_size
+            if not controllers():
+                raise click.ClickException(f"the controller ended before frame {outcome.frames[-1]:,}")
     return outcome
 
 
-def _hooks(frames: int, outcome: Outcome, told: Callable[[str], None]) -> Hooks:
-    """Return what looks at this process a hundred times, and counts the events."""
+def _hooks(frames: int, outcome: Outcome, told: Callable[[str], None], end: Callable[[], None]) -> Hooks:
+    """Return what looks at this process a hundred times, and counts the events; `end` where the controller has."""
     every, seen = max(_APART, frames // _LOOKS), itertools.count(1)
 
     def on_event(event: AuditEvent) -> None:
@@ -134,6 +137,9 @@ def _hooks(frames: int, outcome: Outcome, told: Callable[[str], None]) -> Hooks:
     def on_step(_frame: Frame, _step: Step, _point: OperatingPoint) -> None:
         if (number := next(seen)) % every == 0:
             outcome.frames.append(number)
+            if not controllers():
+                end()
+                return
             found = held()
             for name, value in found.items():
                 outcome.looks.setdefault(name, []).append(value)
@@ -145,15 +151,21 @@ def _hooks(frames: int, outcome: Outcome, told: Callable[[str], None]) -> Hooks:
 def held() -> dict[str, float]:
     """Return what the reader holds, memory in KB and Python's own objects too, and what its controller does."""
     gc.collect()
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    of_ours = controllers()
     return {
         "RSS KB": _status("self", "VmRSS"),
         "descriptors": _descriptors("self"),
         "threads": _status("self", "Threads"),
         "objects": len(gc.get_objects()),
-        "controller's RSS KB": sum(_status(child, "VmRSS") for child in children),
-        "controller's descriptors": sum(_descriptors(child) for child in children),
+        "controller's RSS KB": sum(_status(child, "VmRSS") for child in of_ours),
+        "controller's descriptors": sum(_descriptors(child) for child in of_ours),
     }
+
+
+def controllers() -> list[str]:
+    """Return the process ids of this process's controllers; what has ended has no command line any more."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    return [child for child in children if b"\0controller\0" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def _status(process: str, name: str) -> float:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 
+import click
 import pytest
 
 from scripts.benchmarks.__main__ import main
-from scripts.benchmarks.soak import slope
+from scripts.benchmarks.soak import controllers, slope, soak
 
 
 def test_reader_holds_no_more_after_a_thousand_frames(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,6 +24,20 @@ def test_reader_holds_no_more_after_a_thousand_frames(capsys: pytest.CaptureFixt
     for name in ("descriptors", "controller's descriptors"):
         assert line[name]["last"] == line[name]["first"] > 0
     assert line["threads"]["last"] <= line["threads"]["first"] + 1  # that of liveness begins with the first face
+
+
+def test_soak_ends_with_its_controller() -> None:
+    """H7: where the controller was killed, by its guardian on a starved machine, that is said and nothing measured."""
+    killed = [False]
+
+    def kill(_line: str) -> None:
+        if not killed[0]:
+            (process,) = controllers()
+            os.kill(int(process), signal.SIGKILL)
+            killed[0] = True
+
+    with pytest.raises(click.ClickException, match=r"the controller ended before frame 400"):
+        soak(1000, models=False, told=kill)
 
 
 def test_growth_and_its_interval() -> None:
