@@ -294,11 +294,26 @@ def asked_of(device: Device) -> list[str]:
     return lines
 
 
-def taken_up(device: Device, source: Path) -> list[str]:
-    """Install a tree and return what systemd was asked to start."""
-    one = Plan(device, source, None, (), packages=False, now=False)
+def asked_by(device: Device, source: Path, *, now: bool = False) -> list[str]:
+    """Install a tree and return what systemd was asked."""
+    one = Plan(device, source, None, (), packages=False, now=now)
     carry_out(one.everything()[0], lambda _line: None, one.begin)
-    return [unit for line in asked_of(device) if " --no-block start " in line for unit in line.split()[3:]]
+    return asked_of(device)
+
+
+@as_root
+@pytest.mark.parametrize("udev", [True, False])
+def test_udev_is_asked_where_it_runs(running: Running, tmp_path: Path, *, udev: bool) -> None:
+    """A container has a systemd and no udev: installing does not end there; on a machine the rules hold at once."""
+    if udev:
+        (running.root / "run/udev").mkdir(parents=True)
+        (running.root / "run/udev/control").touch()
+    assert ("udevadm trigger" in asked_by(running, tree(tmp_path / "tree"))) is udev
+
+
+def started_by(device: Device, source: Path) -> list[str]:
+    """Install a tree and return what systemd was asked to start."""
+    return [unit for line in asked_by(device, source) if " --no-block start " in line for unit in line.split()[3:]]
 
 
 @as_root
@@ -307,20 +322,17 @@ def test_services_start_once_the_door_is_set_up(running: Running, tmp_path: Path
     source, newer = tree(tmp_path / "tree"), tree(tmp_path / "newer", "0.2.0")
     with (newer / "firmware_config/appliance.toml").open("a") as file:
         file.write("# another default\n")
-    assert taken_up(running, source) == []
-    assert taken_up(running, newer) == []
+    assert started_by(running, source) == []
+    assert started_by(running, newer) == []
     (running.root / "etc/ostiary/appliance.toml").write_text("# mine\n")
     newest = tree(tmp_path / "newest", "0.3.0")
-    assert "ostiary-reader.service" in taken_up(running, newest)
+    assert "ostiary-reader.service" in started_by(running, newest)
 
 
 @as_root
 def test_installing_starts_no_second_watch_of_an_update(running: Running, tmp_path: Path) -> None:
     """I5: an update's trial calls the installer; that leaves alone the unit that watches a trial at boot."""
-    source = tree(tmp_path / "tree")
-    one = Plan(running, source, None, (), packages=False, now=True)
-    carry_out(one.everything()[0], lambda _line: None, one.begin)
-    lines = asked_of(running)
+    lines = asked_by(running, tree(tmp_path / "tree"), now=True)
     assert any(" enable ostiary-update-check.service" in line for line in lines)
     assert not [line for line in lines if "ostiary-update-check" in line and " enable " not in line]
 
