@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import roots
+from .core import CPUS, LEFT_OUT, TESTS, prepare, run_core
 
 if TYPE_CHECKING:
     from .trials import Row
@@ -28,11 +29,12 @@ def root() -> None:
 @root.command()
 @ARCH
 @WORK
+@click.option("--cpu", "cpus", multiple=True, type=click.Choice(sorted(CPUS)), help="On this one's instructions only.")
 @click.argument("paths", nargs=-1)
-def core(arch: str, work: Path, paths: tuple[str, ...]) -> int:
+def core(arch: str, work: Path, cpus: tuple[str, ...], paths: tuple[str, ...]) -> int:
     """Run the core's tests under emulation, on the instructions of a Pi 4 and of a Pi 5; or the tests in PATHS."""
     _prepare(work)
-    return _core(arch, work, paths)
+    return _core(arch, work, cpus, paths)
 
 
 @root.command()
@@ -52,7 +54,7 @@ def machine(arch: str, work: Path, *, cuts: int, fresh: bool) -> int:
 def test(work: Path, cuts: int) -> int:
     """Do both on arm64, everything anew."""
     _prepare(work)
-    return max(_core("arm64", work, ()), _machine("arm64", work, cuts, fresh=True))
+    return max(_core("arm64", work, (), ()), _machine("arm64", work, cuts, fresh=True))
 
 
 def _prepare(work: Path) -> None:
@@ -60,12 +62,10 @@ def _prepare(work: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
 
 
-def _core(arch: str, work: Path, paths: tuple[str, ...]) -> int:
-    from .core import CPUS, LEFT_OUT, TESTS, prepare, run_core  # noqa: PLC0415 - not needed for a word of help
-
+def _core(arch: str, work: Path, cpus: tuple[str, ...], paths: tuple[str, ...]) -> int:
     chosen, worst = roots.ARCHES[arch], 0
     mounts = prepare(chosen, work)
-    for cpu, processor in CPUS.items():
+    for cpu, processor in ((cpu, CPUS[cpu]) for cpu in cpus or CPUS):
         passed = failed = skipped = 0
         for path in paths or TESTS:
             found = run_core(chosen, work, cpu, path, mounts)

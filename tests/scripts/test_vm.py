@@ -23,7 +23,8 @@ def test_help_names_what_it_tries() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [["fly"], ["machine", "--arch", "vax"], ["machine", "--cuts", "-1"], ["core", "--no"]]
+    "wrong",
+    [["fly"], ["machine", "--arch", "vax"], ["machine", "--cuts", "-1"], ["core", "--no"], ["core", "--cpu", "vax"]],
 )
 def test_wrong_use_is_one_clear_word(wrong: list[str]) -> None:
     """What cannot be done is refused with exit code 2 before anything is made."""
