@@ -30,6 +30,7 @@ LIGHT = (20.0, 240.0)  # mean luma within which a view is judged: beyond, grain 
 LEARN_LOOKS = 10
 BACK_LOOKS = 3
 EVERY_S = 1.0
+KEEP_AGAIN_LOOKS = 60  # after a memory could not be kept
 
 COMMAND = "ostiary camera accept"
 MOVED_WORDS = "camera sees another view than it learnt: it was moved, or something stands before it"
@@ -55,7 +56,9 @@ class CameraIntegrity:
         """Begin with what the file holds."""
         self._memory: CameraMemory | None = None
         self._view: View | None = None
-        self._kept = False  # whether the memory is in the file
+        self._there = False  # whether a file of ours was there
+        self._kept = False  # whether it holds the memory
+        self._unkept, self._waited = "", 0  # why not, and for how many looks
         self._unreadable = self._stranger = self._wrong = ""
         self._plain = False
         self._due_s: float | None = None
@@ -67,10 +70,10 @@ class CameraIntegrity:
         try:
             memory = load(self._file)
         except ApplianceError as fault:
-            self._unreadable = f"{fault}; run: {COMMAND}"
+            self._unreadable, self._there = f"{fault}; run: {COMMAND}", True
             return
         if memory is not None:
-            self._memory, self._kept = memory, True
+            self._memory, self._there, self._kept = memory, True, True
             self._view = View(memory.directions) if memory.view else None
 
     @property
@@ -93,8 +96,9 @@ class CameraIntegrity:
             return True
         if self._due_s is None or not frame.captured_at_s < self._due_s:
             self._due_s = frame.captured_at_s + self._every_s
-            if (self._kept or self._unreadable) and not self._file.exists():  # an admin has accepted what is there
+            if self._there and not self._file.exists():  # an admin has accepted what is there
                 self._start()
+            self._keep_again()
             self._know(identity)
             if not (self._unreadable or self._stranger):
                 self._judge(look(frame), nobody=nobody)
@@ -149,13 +153,22 @@ class CameraIntegrity:
             self._remember(self._memory.seen(view.directions, seen.fine, seen.coarse))
 
     def _remember(self, memory: CameraMemory) -> None:
-        self._memory = memory
+        self._memory, self._kept, self._waited = memory, False, 0
         try:
             store(self._file, memory)
-            self._kept = True
         except StorageError as fault:  # it holds until the end of this run
-            self._kept = False
-            _log.error("%s", fault)
+            if str(fault) != self._unkept:
+                _log.error("%s", fault)
+            self._unkept = str(fault)
+        else:
+            self._there, self._kept, self._unkept = True, True, ""
+
+    def _keep_again(self) -> None:
+        if self._memory is None or self._kept:
+            return
+        self._waited += 1
+        if self._waited >= KEEP_AGAIN_LOOKS:
+            self._remember(self._memory)
 
 
 def _blurred(seen: Detail, fit: float, learnt_as: CameraMemory) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import cv2
@@ -11,7 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from appliance.audit import AuditLog
-from appliance.camera_integrity import BLURRED_WORDS, LEARN_LOOKS, MOVED_WORDS, PLAIN_WORDS, CameraIntegrity
+from appliance.camera_integrity import (
+    BLURRED_WORDS,
+    KEEP_AGAIN_LOOKS,
+    LEARN_LOOKS,
+    MOVED_WORDS,
+    PLAIN_WORDS,
+    CameraIntegrity,
+)
 from appliance.camera_memory import CameraMemory, load, store
 from appliance.camera_view import SIZE, learnt, look
 from appliance.cli import root
@@ -201,6 +209,30 @@ def test_disk_that_is_full_costs_the_memory_and_nothing_else(watched: Watched) -
     assert all(watched.relied_on(LEARN_LOOKS + 1))
     assert not watched.show(watched.hall(), "two")
     assert not watched.relied_on(8, "moved")[-1]
+
+
+def test_memory_is_kept_once_there_is_room_again(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+    """F3: a view that was learnt on a full disk is kept when there is room, told of once, and accepted as any other."""
+    watched.show(watched.hall())
+    in_the_way = watched.file.with_name(f"{watched.file.name}.{os.getpid()}.tmp")  # where it is written first
+    in_the_way.mkdir()
+    watched.learn()
+    watched.relied_on(2 * KEEP_AGAIN_LOOKS)
+    assert len(caplog.records) == 1
+    assert remembered(watched.file).view == ""
+    watched.file.unlink()  # what `ostiary camera accept` does
+    assert watched.show(watched.hall(), "two")
+    in_the_way.rmdir()
+    assert all(watched.show(watched.hall(), "two") for _ in range(KEEP_AGAIN_LOOKS))
+    assert remembered(watched.file).identity == "two"
+    assert remembered(watched.file).view != ""
+
+
+def remembered(file: Path) -> CameraMemory:
+    """Return what the file holds."""
+    memory = load(file)
+    assert memory is not None
+    return memory
 
 
 @pytest.mark.parametrize(("shift", "fits"), [((0, 0), True), ((5, 4), True), ((24, 0), False), ((0, 24), False)])
