@@ -116,6 +116,13 @@ def test_the_boot_fragment_holds_the_default_pin_low() -> None:
     assert "dtparam=strict_gpiod" in lines
 
 
+def test_the_boot_fragment_finds_any_camera() -> None:
+    """A1: no module is named: another one, or one on a Pi 5's other connector, would not be there after the install."""
+    lines = (FIRMWARE / "config.txt").read_text().splitlines()
+    assert "camera_auto_detect=1" in lines
+    assert [line for line in lines if line.startswith("dtoverlay=imx")] == []
+
+
 def test_units_are_what_systemd_understands(tmp_path: Path) -> None:
     """Every line of every unit and timer is known to systemd, and what one unit names in another is there."""
     programs = {"/opt/ostiary/current/.venv/bin/ostiary", "/opt/ostiary/previous/.venv/bin/ostiary", "/usr/bin/cage"}
