@@ -131,7 +131,7 @@ class Updater:
             self._test(version)
             self._make_durable(version)
         except ApplianceError:
-            shutil.rmtree(self.places.release(version), ignore_errors=True)
+            self._tidy()  # what its installer had begun too: a disk that stays full lets nobody in
             raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)

@@ -20,7 +20,7 @@ from .step import Step
 from .system import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .system import Device
@@ -85,11 +85,11 @@ class Release:
         def needed() -> bool:
             return not _is_made(self)
 
-        environment = Step(f"{named}: make its environment ({self.lock})", needed, lambda: _environment(self))
+        environment = Step(f"{named}: make its environment ({self.lock})", needed, lambda: _begin(self, _environment))
         return [
-            Step(f"{named}: copy the program", needed, lambda: _copy(self)),
+            Step(f"{named}: copy the program", needed, lambda: _begin(self, _copy)),
             *([] if self.bare else [environment]),
-            Step(f"{named}: check its models", needed, lambda: check_models(self.draft)),
+            Step(f"{named}: check its models", needed, lambda: _begin(self, lambda _: check_models(self.draft))),
             Step(f"{named}: put it in its place, {self.folder}", needed, lambda: _settle(self)),
         ]
 
@@ -182,6 +182,15 @@ def _is_made(release: Release) -> bool:
     except (OSError, ValueError):
         return False
     return release.tree == release.folder.resolve() or known.get("identity") == release.identity()
+
+
+def _begin(release: Release, part: Callable[[Release], None]) -> None:
+    """Do a part of making the draft, which is gone where that fails: each run begins anew, and the disk may be full."""
+    try:
+        part(release)
+    except BaseException:
+        shutil.rmtree(release.draft, ignore_errors=True)
+        raise
 
 
 def _copy(release: Release) -> None:

@@ -416,13 +416,14 @@ def test_being_killed_is_mended_by_a_second_run(tmp_path: Path) -> None:
 
 @as_root
 def test_a_damaged_model_is_not_installed(tmp_path: Path) -> None:
-    """I1: a model that is not the one of the manifest stops the installer, and the release before it goes on."""
+    """I1, F3: a model that is not the manifest's stops the installer; the release before goes on, no half is left."""
     target = system(tmp_path / "system")
     install(tree(tmp_path / "old"), target)
     newer = tree(tmp_path / "new", "0.2.0")
     (newer / "models/small.tflite").write_bytes(b"weightS")
     with pytest.raises(InstallError, match=r"small\.tflite is missing or damaged"):
         install(newer, target)
+    assert [path.name for path in (target / "opt/ostiary/releases").iterdir()] == ["0.1.0"]
     assert (target / "opt/ostiary/current").readlink() == Path("releases/0.1.0")
 
 

@@ -17,7 +17,7 @@ from appliance.update import databases
 from appliance.update.claim import signature_file
 from appliance.update.databases import known
 from appliance.update.places import Trial
-from tests.update.releases import PROGRAM, House
+from tests.update.releases import PROGRAM, House, archive_of, files_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -212,6 +212,15 @@ def test_release_that_fails_its_own_test_is_not_switched_to(door: House, program
         door.updater.apply(door.made("1.1.0", program=program))
     assert runs(door) == ("1.0.0", "")
     assert (door.left_over(), door.machine.started) == ([], [])
+
+
+def test_installer_that_fails_leaves_no_half_release(door: House) -> None:
+    """F3: an update that found no room gives back what it took, whatever its installer had begun."""
+    begun = '#!/bin/sh\nmkdir "$(dirname "$0")/../../../.1.1.0.new"\necho "no room" >&2\nexit 1\n'
+    file = door.signed("1.1.0", archive_of("1.1.0", files_of("1.1.0") | {"scripts/install": begun}))
+    with pytest.raises(RefusedError, match="its installer failed: no room"):
+        door.updater.apply(file)
+    assert (door.broken(), door.left_over()) == ([], [])
 
 
 def ledger(door: House) -> Path:
