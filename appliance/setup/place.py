@@ -15,9 +15,9 @@ from appliance.setup.owner import as_owner_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# V4L2 devices of a Raspberry Pi that are no cameras: codecs, image processors, and the raw end of the ribbon cable,
-# which picamera2 speaks for. By the names of their kernel drivers.
-_NO_CAMERA = re.compile(r"bcm2835|pispbe|rpivid|rpi-hevc|rp1-cfe|unicam")
+# V4L2 devices that are no cameras: a Raspberry Pi's codecs and image processors, and the raw end of the ribbon cable,
+# which picamera2 speaks for, on a Jetson libargus. By the names of their kernel drivers.
+_NO_CAMERA = re.compile(r"bcm2835|pispbe|rpivid|rpi-hevc|rp1-cfe|unicam|vi-output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +121,12 @@ def _pi_cameras() -> Iterator[FoundCamera]:
     from appliance.drivers.picamera import connected  # noqa: PLC0415
 
     try:
-        for model in connected():
-            yield FoundCamera("picamera2", f"{model}, on the ribbon cable")
+        models = connected()
     except CameraError:  # it is not installed: this is no Raspberry Pi
         return
+    if models:
+        others = f", the first of {len(models)}" if len(models) > 1 else ""  # picamera2 opens no other
+        yield FoundCamera("picamera2", f"{models[0]}, on the ribbon cable{others}")
 
 
 def _has_account(state: Path) -> bool:

@@ -51,6 +51,7 @@ def test_cameras_are_told_from_what_else_is_video(tmp_path: Path) -> None:
         "video2": ("USB 2.0 Camera: HD USB Camera", "0"),
         "video20": ("pispbe-input", "0"),
         "video19": ("rpi-hevc-dec", "0"),
+        "video30": ("vi-output, imx219 9-0010", "0"),
     }
     for name, (said, index) in devices.items():
         folder = tmp_path / "sys/class/video4linux" / name
