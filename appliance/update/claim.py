@@ -75,7 +75,8 @@ def sign(archive: Path, version: str, key: Ed25519PrivateKey) -> Claim:
         claim = Claim.model_validate(fields | {"signed_at": datetime.now(UTC).isoformat(timespec="seconds")})
     except ValidationError as fault:
         first = fault.errors()[0]
-        raise UsageError(f"{archive} cannot be signed: {first['loc'][0]}: {first['msg']}") from fault
+        wanted = "it must be three numbers, as 1.2.3" if first["loc"] == ("version",) else first["msg"]
+        raise UsageError(f"{archive} cannot be signed: {first['loc'][0]} is {first['input']!r}; {wanted}") from fault
     signature = base64.b64encode(key.sign(claim.signed_bytes())).decode()
     with new_file(signature_file(archive), replace=True) as file:
         file.write(canonical({"claim": claim.model_dump(mode="json"), "signature": signature}) + b"\n")

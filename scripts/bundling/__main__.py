@@ -18,10 +18,12 @@ def main() -> int:
     """Return 0 when done, 1 where something cannot be had or written (one line says what)."""
     parser = argparse.ArgumentParser(prog="scripts/bundle", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    bundle = verbs.add_parser("bundle", help="write ostiary-VERSION.tar.gz of what is committed")
+    bundle = verbs.add_parser("bundle", prog="scripts/bundle", help="write ostiary-VERSION.tar.gz of what is committed")
     bundle.add_argument("--out", type=Path, default=TREE / "build", help="the folder it is written to [build]")
     verbs.add_parser(
-        "check", help="fetch every target's wheels, and record in requirements/wheels.json that they exist"
+        "check",
+        prog="scripts/check_wheels",
+        help="fetch every target's wheels, and record in requirements/wheels.json that they exist",
     )
     for verb in verbs.choices.values():
         verb.add_argument("--wheels", type=Path, default=WHEELS, help="where wheels are kept [build/wheels]")

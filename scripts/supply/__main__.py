@@ -19,8 +19,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Return 0 where all is well, 1 where a licence or a version is not to come along, 2 where that is unknown."""
     parser = argparse.ArgumentParser(prog="scripts/sbom", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("sbom", help="write docs/sbom.json and docs/licences.md")
-    check = verbs.add_parser("check", help="hold the locks against advisories in OSV's form")
+    verbs.add_parser("sbom", prog="scripts/sbom", help="write docs/sbom.json and docs/licences.md")
+    check = verbs.add_parser(
+        "check", prog="scripts/check_vulnerabilities", help="hold the locks against advisories in OSV's form"
+    )
     check.add_argument("files", nargs="*", type=Path, help=f"more than those in {KEPT.relative_to(ROOT)}")
     check.add_argument("--lock", action="append", type=Path, default=[], help="these locks instead of all")
     asked = parser.parse_args(arguments)

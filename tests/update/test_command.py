@@ -64,6 +64,19 @@ def test_status_and_list_say_how_it_stands(door: House, typed: Typed) -> None:
     assert (told["current"], told["trial"]["starts"], told["last"]["ended"]) == ("1.1.0", 2, "kept")
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.0.0-rc1", "01.0.0", "1.0.0\n", ""])
+def test_version_that_is_none_is_named(door: House, typed: Typed, version: str) -> None:
+    """I4: what is no version is not signed, and the line says what it is and what one looks like."""
+    file = door.folder / "some.tar.gz"
+    file.write_bytes(b"no archive")
+    code, _, fault = typed("sign", file, "--key", door.key, "--version", version)
+    asked = repr(version or "some")  # the file's name stands in where nothing is said
+    assert (code, fault) == (
+        2,
+        f"ostiary: {file} cannot be signed: version is {asked}; it must be three numbers, as 1.2.3\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
