@@ -286,6 +286,7 @@ def _run(words: list[str], timeout_s: float, what: str, owner: Path | None = Non
             words,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=timeout_s,
             check=False,
             stdin=subprocess.DEVNULL,

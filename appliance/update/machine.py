@@ -85,6 +85,7 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
             ["systemctl", *words],
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_TIMEOUT_S,
             check=False,
             stdin=subprocess.DEVNULL,

@@ -181,7 +181,7 @@ class Places:
     def make(self) -> None:
         """Make the folders that are missing, those of what is remembered for their owner alone. Raises StorageError."""
         try:
-            (self.base / "releases").mkdir(parents=True, exist_ok=True)
+            (self.base / "releases").mkdir(mode=0o755, parents=True, exist_ok=True)
             self.memory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as fault:
             raise StorageError(f"folder {fault.filename} cannot be made: {fault.strerror}") from fault

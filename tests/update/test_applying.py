@@ -215,10 +215,10 @@ def test_release_that_fails_its_own_test_is_not_switched_to(door: House, program
 
 
 def test_installer_that_fails_leaves_no_half_release(door: House) -> None:
-    """F3: an update that found no room gives back what it took, whatever its installer had begun."""
-    begun = '#!/bin/sh\nmkdir "$(dirname "$0")/../../../.1.1.0.new"\necho "no room" >&2\nexit 1\n'
+    """F3: an update that found no room gives back what it took, whatever its installer had begun or said."""
+    begun = '#!/bin/sh\nmkdir "$(dirname "$0")/../../../.1.1.0.new"\nprintf "no r\\377m" >&2\nexit 1\n'
     file = door.signed("1.1.0", archive_of("1.1.0", files_of("1.1.0") | {"scripts/install": begun}))
-    with pytest.raises(RefusedError, match="its installer failed: no room"):
+    with pytest.raises(RefusedError, match="its installer failed: no r\ufffdm"):
         door.updater.apply(file)
     assert (door.broken(), door.left_over()) == ([], [])
 
