@@ -14,21 +14,27 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def as_owner_of(folder: Path) -> Iterator[None]:
-    """Do what the block does as the folder's owner where we are root: what is root's, the reader does not take."""
+    """Do what the block does as the folder's owner where we are root: what is root's, the reader does not take.
+
+    Nor does root write where a link of the owner's would lead it. A block may stand within another.
+    """
     owner = folder.stat()
-    if os.geteuid() != 0 or owner.st_uid == 0:
+    if os.getuid() != 0 or os.geteuid() == owner.st_uid:
         yield
         return
-    group, groups = os.getegid(), os.getgroups()
-    os.setgroups(_groups_of(owner.st_uid, owner.st_gid))
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
+    before = os.geteuid(), os.getegid(), os.getgroups()
+    _become(owner.st_uid, owner.st_gid, _groups_of(owner.st_uid, owner.st_gid))
     try:
         yield
     finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)
+        _become(*before)
+
+
+def _become(user: int, group: int, groups: list[int]) -> None:
+    os.seteuid(0)
+    os.setgroups(groups)
+    os.setegid(group)
+    os.seteuid(user)
 
 
 def _groups_of(user: int, group: int) -> list[int]:

@@ -53,9 +53,10 @@ def save(draft: Draft, version: str) -> bool:
     new = not path.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file.save(draft.text, version, _Log(draft.place.state, draft.settings), CLI, "cli")
-        if new:
-            path.chmod(_READABLE)
+        with as_owner_of(path.parent):  # on an installed device it is the web's folder, and its links are not for root
+            file.save(draft.text, version, _Log(draft.place.state, draft.settings), CLI, "cli")
+            if new:
+                path.chmod(_READABLE)
     except OSError as fault:
         raise StorageError(f"{path} cannot be written: {fault.strerror}") from fault
     return True

@@ -89,11 +89,48 @@ def test_new_file_is_for_both_programs(tmp_path: Path) -> None:
 
 
 @root_alone
+@pytest.mark.parametrize("name", ["appliance.toml", "appliance.toml.bak"])
+def test_root_follows_no_link_of_the_settings_folder(tmp_path: Path, name: str) -> None:
+    """E4: who has taken the web over owns that folder: a link laid in the way of root's hand leads nowhere."""
+    reached(tmp_path)
+    first = draft(tmp_path, OLD)
+    secret = tmp_path / "state" / "roots"
+    secret.write_text("root's")
+    secret.chmod(0o600)
+    (tmp_path / f"{name}.{os.getpid()}.tmp").symlink_to(secret)  # where it is written first
+    os.chown(tmp_path, STRANGER, STRANGER)
+    os.chown(first.place.config_file, STRANGER, STRANGER)
+    with pytest.raises(StorageError):
+        save(named(first, "new"), version(first))
+    assert secret.read_text() == "root's"
+    assert secret.stat().st_uid == 0
+    assert first.place.config_file.read_text() == OLD
+    assert os.geteuid() == 0
+
+
+@root_alone
+def test_settings_and_state_of_two_owners(tmp_path: Path) -> None:
+    """F7: settings in a folder of somebody's and a state of another's are each written by their owner."""
+    reached(tmp_path)
+    first = draft(tmp_path)
+    os.chown(tmp_path, STRANGER, STRANGER)
+    os.chown(first.place.state, NOBODY, NOBODY)
+    assert save(named(first, "new"), version(first))
+    assert first.place.config_file.stat().st_uid == STRANGER
+    assert {path.stat().st_uid for path in first.place.state.iterdir()} == {NOBODY}
+
+
+def reached(folder: Path) -> None:
+    """Let everybody pass through to the folder."""
+    folder.chmod(0o755)
+    for parent in folder.parents[:-2]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+
+
+@root_alone
 def test_files_stay_in_their_hands(tmp_path: Path) -> None:
     """F7: run as root, the set-up keeps the file's owner and mode, and makes nothing in the state that is root's."""
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:-2]:
-        parent.chmod(parent.stat().st_mode | 0o011)
+    reached(tmp_path)
     first = draft(tmp_path, OLD)
     file, state = first.place.config_file, first.place.state
     os.chown(file, 0, NOBODY)
