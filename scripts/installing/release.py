@@ -214,7 +214,7 @@ def _environment(release: Release) -> None:
     of_the_system = ["--system-site-packages"] if device.kind == "raspberry-pi" else []
     python = device.python()
     if not python:
-        raise InstallError(f"{device.root} has no Python 3.11 to 3.13 in /usr/bin")
+        raise InstallError(f"{device.root} has no Python 3.11 or 3.13 in /usr/bin")
     device.run(python, "-m", "venv", *of_the_system, f"{inside}/.venv")
     source = ["--no-index", "--find-links", _reachable(release)] if release.wheels else []
     for lock in ("requirements/build.lock", release.lock):

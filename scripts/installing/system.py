@@ -16,7 +16,7 @@ from .faults import InstallError, UnusableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PYTHONS = ("python3.11", "python3.12", "python3.13")  # those that every pinned package has a wheel for
+PYTHONS = ("python3.11", "python3.13")  # those that scripts/check_wheels finds a wheel of every pinned package for
 KNOWN = "Raspberry Pi OS or Debian 12 or 13 (64 bit), or JetPack 6 (Ubuntu 22.04), is needed"
 
 
