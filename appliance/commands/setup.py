@@ -52,7 +52,7 @@ def setup(context: click.Context, config_file: Path | None, state: Path | None, 
     _demand_sight(path)
     place = look_around(path, open_state(state))
     version, first = settings_file(path).read().version, begin(place)
-    try:
+    with units.running_again(place.running):  # a trial may stop one
         if answers is not None:
             draft = answered(first, QUESTIONS, read_answers(answers, QUESTIONS))
             _echo(setup_finish.summary(first, draft))
@@ -61,9 +61,6 @@ def setup(context: click.Context, config_file: Path | None, state: Path | None, 
         written = save(draft, version)
         click.echo(f"{'written' if written else 'unchanged'}: {path}")
         setup_finish.finish(context, draft)
-    finally:
-        # A trial may have stopped one. A reader that waits for its camera is not waited for.
-        units.tell("start", place.running, "--no-block")
 
 
 def _demand_sight(path: Path) -> None:

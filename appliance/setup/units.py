@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appliance.errors import HardwareError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
 
 CONTROLLER = "ostiary-controller.service"
 # What else runs on the settings, or has the camera.
@@ -35,6 +43,28 @@ def tell(verb: str, units: tuple[str, ...], *options: str) -> None:
     """Have systemd do this with the units; nothing for none. Raises HardwareError where it does not."""
     if units and _systemctl(verb, *options, *units).returncode != 0:
         raise HardwareError(f"systemctl {verb} {' '.join(units)} failed; journalctl -u {units[0]} says why")
+
+
+@contextlib.contextmanager
+def running_again(units: tuple[str, ...]) -> Iterator[None]:
+    """Have these units run after the block, whatever ends it: a fault, Ctrl-C, a kill, or an ssh that is cut off.
+
+    They are not waited for: a reader may wait for its camera. Raises HardwareError where systemd does not take it.
+    """
+    ends = (signal.SIGHUP, signal.SIGTERM)
+    before = {one: signal.signal(one, _end) for one in ends}
+    try:
+        yield
+    finally:
+        for one in ends:  # a shell that is hung up on says it a second time
+            signal.signal(one, signal.SIG_IGN)
+        tell("start", units, "--no-block")
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(1)
 
 
 def _state(unit: str) -> str:

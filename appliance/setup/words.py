@@ -163,8 +163,8 @@ written?"""
 
 # What an answer must look like, where the settings have a pattern for it.
 FORMS = {
-    "device.id": "letters, digits, _ and - are allowed, 63 at most, a letter or digit first",
-    "device.door": "letters, digits, _ and - are allowed, 63 at most, a letter or digit first",
+    "device.id": "letters, digits, and later _ and -; 63 at most",
+    "device.door": "letters, digits, and later _ and -; 63 at most",
     "door.chip": "a device such as /dev/gpiochip0 is needed",
     **dict.fromkeys((f"inputs.{name}" for name in INPUTS), "a pin and NO or NC is needed, such as 23 NO"),
 }

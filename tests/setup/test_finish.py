@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -186,6 +187,16 @@ def test_program_that_does_not_come_up_is_restarted_too(tmp_path: Path, tools: P
     assert units.running(tmp_path) == (units.CONTROLLER, *units.OTHERS)
     assert units.runs(units.CONTROLLER) is (state == "activating")
     assert tools.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_connection_that_is_lost_leaves_no_lock_without_its_controller(tools: Path, number: signal.Signals) -> None:
+    """G2: whoever sets the door up over ssh and is cut off while a trial has the lines leaves a door that works."""
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit), units.running_again(UNITS):
+        os.kill(os.getpid(), number)
+    assert tools.read_text().splitlines()[-1] == f"systemctl start --no-block {' '.join(UNITS)}"
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize("said", ["y", "n"])
