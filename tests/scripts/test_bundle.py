@@ -89,7 +89,7 @@ def test_every_pinned_package_has_a_wheel_for_every_device() -> None:
     """
     wheels.check(ROOT, wheels.recorded(ROOT))
     assert len(wheels.TARGETS) == 4
-    assert PYTHONS == tuple(f"python{version}" for version in wheels.PYTHONS)  # what the installer takes
+    assert tuple(f"python{version}" for version in wheels.PYTHONS) == PYTHONS  # what the installer takes
 
 
 def test_a_wheel_that_is_missing_is_named() -> None:
