@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _FIRST_RETRY_S = 0.2
 _LAST_RETRY_S = 5.0
+_STEADY_S = 10.0  # a loose plug comes and goes by the second, and each time is two entries of a log that is never cut
 BLIND_CONTRAST = 3.0  # luma levels; a lens cap measures 2 to 3 with sensor noise, the dullest room more than 10
 BACK_CONTRAST = 5.0  # of a blind camera that sees again: in a dark night, noise alone crosses one bound many times
 STUCK_WORDS = "sends the same picture again and again"
@@ -181,12 +182,12 @@ class Capture:
                 self._end(CameraError("the thread that reads the camera has failed; the log says why"))
 
     def _run(self) -> None:
-        pause_s = _FIRST_RETRY_S
+        pause_s, opened_s = _FIRST_RETRY_S, time.monotonic()
         while not self._stopping and not self._ended:
             try:
                 if self._camera is None:
-                    self._camera = self._opener()
-                if self._read_on(self._camera):
+                    self._camera, opened_s = self._opener(), time.monotonic()
+                if self._read_on(self._camera) and time.monotonic() - opened_s >= _STEADY_S:
                     pause_s = _FIRST_RETRY_S
             except CameraError as fault:
                 if self._camera is not None and not self._camera.live:

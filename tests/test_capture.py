@@ -280,6 +280,23 @@ def test_tries_to_open_grow_rarer(running: Callable[..., Capture]) -> None:
     assert pauses == pytest.approx([0.2, 0.4, 0.8], abs=0.12)
 
 
+class LoosePlug(PlayedCamera):
+    """A camera that is gone again after three frames."""
+
+    def read(self) -> Frame | None:
+        """Return the next frame. Raises CameraError after the third."""
+        self.unplugged = self.sequence >= 3
+        return super().read()
+
+
+def test_camera_with_a_loose_plug_is_asked_for_ever_more_rarely(running: Callable[..., Capture]) -> None:
+    """A2: a camera that comes and goes by the second does not begin the pauses anew with each of its frames."""
+    shop = Shop(*(LoosePlug() for _ in range(4)))
+    running(shop)
+    until(lambda: len(shop.asked_at_s) == 4)
+    assert np.diff(shop.asked_at_s) == pytest.approx([0.24, 0.44, 0.84], abs=0.15)
+
+
 def test_unplugged_camera_is_told_at_once_and_comes_back(running: Callable[..., Capture]) -> None:
     """A camera pulled out is told within a second, let go, and its successor taken up; no old frame is left (A2)."""
     first, second = PlayedCamera(), PlayedCamera()
