@@ -309,7 +309,7 @@ class Service:
         self._home.tend()
         self._people.tend()
         self.reception.tick()
-        if self._nobody:  # who would have to wait for it
+        if self._nobody or self._camera_fault:  # nobody has to wait for it
             self._purge.tend(time.monotonic())
 
     def _tend_door(self) -> None:

@@ -25,7 +25,9 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
         raise RefusedError(f"file {path} exists and is not overwritten")
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as file:
+        # Root writes into folders of others, who could have laid a link there.
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with os.fdopen(os.open(draft, flags, 0o600), "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

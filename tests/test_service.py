@@ -6,12 +6,13 @@ import contextlib
 import itertools
 import sqlite3
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from appliance.access.schedule import Moment
 from appliance.audit import AuditLog
 from appliance.commands.options import Installation
 from appliance.config import LivenessSettings, Settings
@@ -25,14 +26,17 @@ from appliance.errors import StorageError
 from appliance.people.gallery import Consent, Gallery
 from appliance.pipeline.embedding import unit
 from appliance.pipeline.reading import ModelStages, PhotoReader
-from appliance.records import Grade
+from appliance.privacy.purge import DailyPurge
+from appliance.privacy.retention import Rules
+from appliance.records import Actor, ActorKind, Grade
 from appliance.service import Hooks, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from appliance.records import AuditEvent, Event, Frame
+    from appliance.pipeline import Step
+    from appliance.records import AuditEvent, Event, Frame, OperatingPoint
 
 ADA = Consent("Ada", datetime(2026, 1, 1, tzinfo=UTC))
 FACE_ONLY = Settings(liveness=LivenessSettings(commissioned="skipped"))
@@ -358,4 +362,32 @@ def test_camera_that_goes_and_comes_back(installation: Installation) -> None:
     told = [one.event for one in events if one.event.event_type in {EventType.CAMERA_FAULT, EventType.CAMERA_RESTORED}]
     assert [one.event_type for one in told] == [EventType.CAMERA_FAULT, EventType.CAMERA_RESTORED]
     assert (told[0].at - pulled[0]).total_seconds() <= 1.0
+
+
+def test_without_a_camera_nobody_is_kept_for_longer(installation: Installation, reader: PhotoReader) -> None:
+    """J6, A2: who is due is erased on the day, though the camera failed while somebody stood before it."""
+    ada = enrol(installation, reader, "astronaut")
+    camera = SimulatedCamera(Script(Scene(visits=(Visit(face="official", for_s=60.0),))), installation.settings.camera)
+
+    def seen(_frame: Frame, step: Step, _point: OperatingPoint) -> None:
+        camera.unplugged = camera.unplugged or step.presentation is not None
+
+    def heard(event: AuditEvent) -> None:
+        if event.event.event_type is EventType.CAMERA_FAULT:  # and the day on which Ada is due begins
+            service._purge = DailyPurge(service.gallery, service.journal, rules, actor=device, clock=lambda: later)
+        erased.extend([event.event.actor] if event.event.event_type is EventType.ERASED else [])
+        if erased:
+            service.stop()
+
+    erased: list[object] = []
+    rules, device = Rules(never_seen_days=30), Actor(ActorKind.DEVICE, "door")
+    later = Moment(datetime.now(UTC) + timedelta(days=400), clock_set=True)
+    service = Service(installation.with_source("simulated:none.json"), camera, Hooks(on_event=heard, on_step=seen))
+    stopper = threading.Timer(15.0, service.stop)
+    stopper.start()
+    service.run()
+    stopper.cancel()
+    assert erased == [device]
+    with Gallery(installation.gallery_file) as gallery:
+        assert gallery.tombstones()[0].person_id == ada
     assert levels(installation) == [0]

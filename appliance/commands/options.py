@@ -180,29 +180,37 @@ def open_installation(config_file: Path | None, state: Path | None) -> Installat
     """Return the installation at these places, with its state folder made where it is missing.
 
     Without `config_file`, the system's file is read where it exists, else the defaults hold.
-    Raises ConfigError, or click.UsageError where the state folder cannot be made.
+    Raises ConfigError, or click.UsageError where the state folder cannot be made or one of both not be looked into.
     """
     from appliance import config  # noqa: PLC0415 - half the time that a list of people takes
 
-    if config_file is None and places.CONFIG.is_file():
+    if config_file is None and _is_there(places.CONFIG):
         config_file = places.CONFIG
     settings = config.load(config_file)
     return Installation(settings, open_state(state), config_file)
 
 
 def open_state(state: Path | None) -> Path:
-    """Return the state folder, made where it is missing. Raises click.UsageError where it cannot be."""
+    """Return the state folder, made where it is missing. Raises click.UsageError where it cannot be, or be used."""
     folder = (state or places.STATE).absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as fault:
         msg = f"state folder {folder} cannot be made: {fault.strerror}"
         raise click.UsageError(msg) from fault
-    if (folder / UNFINISHED).exists():
+    if _is_there(folder / UNFINISHED):
         from appliance.backup.restore import finish  # noqa: PLC0415  it is next to never needed
 
         finish(folder)
     return folder
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as fault:  # an installed device's folders are for its own users
+        msg = f"{path} cannot be looked for: {fault.strerror}; root may, by sudo"
+        raise click.UsageError(msg) from fault
 
 
 def duration(text: str) -> float:
