@@ -125,7 +125,7 @@ def test_the_boot_fragment_finds_any_camera() -> None:
 
 def test_units_are_what_systemd_understands(tmp_path: Path) -> None:
     """Every line of every unit and timer is known to systemd, and what one unit names in another is there."""
-    programs = {"/opt/ostiary/current/.venv/bin/ostiary", "/opt/ostiary/previous/.venv/bin/ostiary", "/usr/bin/cage"}
+    programs = {"/opt/ostiary/current/.venv/bin/ostiary", "/usr/bin/cage"}
     copies = []
     for unit in [*UNITS, *(ROOT / "systemd").glob("*.timer")]:
         text = re.sub(r"^Documentation=.*\n", "", unit.read_text(), flags=re.MULTILINE)
