@@ -23,7 +23,7 @@ from appliance.people.snapshot import MAX_REFERENCES, NORM_TOLERANCE, Sound, Sto
 from appliance.records import Embedding, Grade
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from sqlite_utils import Database
@@ -165,8 +165,12 @@ class Shelf:
         """Open these references, by age, a few thousand at a time."""
         if wanted:
             found = self._db.conn.execute(_SOME, {"some": json.dumps(sorted(wanted)), "most": MAX_REFERENCES})
+            keys = dict[str, bytes | None]()
             while rows := found.fetchmany(_AT_ONCE):
-                yield list(self._opened_rows(rows))
+                # Of somebody's rows all or none can be opened, whoever erases them meanwhile.
+                new = {row[1] for row in rows} - keys.keys()
+                keys |= dict.fromkeys(new) | self._keyring.readable(sorted(new))
+                yield list(self._opened_rows(rows, keys))
 
     def everything(self) -> Iterator[list[StoredReference]]:
         """Open every reference, by age, a few thousand at a time."""
@@ -194,21 +198,23 @@ class Shelf:
             [MAX_REFERENCES],
         )
         return _Whole(
-            {person_id.encode(): key for person_id, key in self._keyring.keys().items()},
+            {person_id.encode(): key for person_id, key in self._keyring.readable().items()},
             {one.person_id.encode() for one in self._keyring.tombstones()},
             {row[0] for row in self._db.conn.execute("SELECT CAST(person_id AS BLOB) FROM person")},
             {row[0] for row in many},
             self.protection.protection_id.encode(),
         )
 
-    def _opened_rows(self, rows: Sequence[Sequence[Any]]) -> Iterator[StoredReference]:
+    def _opened_rows(
+        self, rows: Sequence[Sequence[Any]], keys: Mapping[str, bytes | None]
+    ) -> Iterator[StoredReference]:
         current = self.protection.protection_id
         for reference_id, person_id, model_id, protection, dimension, sealed, has_person, earlier in rows:
-            key = self._keyring.key(person_id)
+            key = keys[person_id]
             if key is None and self._keyring.buried(person_id):  # erased since we began to read
                 continue
             bound = of_reference(reference_id, person_id, model_id, protection)
-            vector = None if key is None else unseal(key, sealed, bound)
+            vector = None if key is None else unseal(AESGCM(key), sealed, bound)
             turned = protection == current
             yield StoredReference(reference_id, person_id, model_id, dimension, vector, has_person, earlier, turned)
 

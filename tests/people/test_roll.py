@@ -244,6 +244,28 @@ def test_fault_while_reading_leaves_what_was_there(gallery: Gallery) -> None:
     assert new in gallery.current(MODEL, D).person_ids
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_half_made_erasure_is_none_yet(gallery: Gallery, caplog: pytest.LogCaptureFixture, known: bool) -> None:
+    """C10: while another process erases somebody, key first and rows then, they are seen whole and nothing is damaged.
+
+    `known` is whether the gallery was read before and they are news, or everything is read for the first time.
+    """
+    with Gallery(gallery.path) as other:
+        enrol(other, 1)
+        if known:
+            gallery.current(MODEL, D)
+        going = enrol(other, 2, 3, 4, 5)
+        with other.keyring.transaction(other.revision()):
+            other.keyring.destroy(going)
+        seen = gallery.current(MODEL, D)
+        assert list(seen.person_ids).count(going) == 4
+        assert seen.quarantined == ()
+        assert caplog.messages == []
+    with Gallery(gallery.path) as other:  # which takes back what was not kept
+        other.remove(going)
+    assert going not in gallery.current(MODEL, D).person_ids
+
+
 def test_each_of_ten_thousand_matches_sees_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """C10: while others enrol and erase, a match sees whole people of one revision, unchanged while it is held."""
     monkeypatch.setattr(faiss_index, "MIN_ROWS", 40)
