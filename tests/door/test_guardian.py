@@ -27,6 +27,7 @@ class Watched:
         self.victim = subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)"])
         self.pidfd = os.pidfd_open(self.victim.pid)
         self.pipe, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.pipe.settimeout(5)
         self.killed: bool | None = None
         self.thread = threading.Thread(target=self._watch, name="guardian")
         self.thread.start()
@@ -69,9 +70,9 @@ def test_an_overdue_word_kills(watched: Watched) -> None:
 
 def test_words_in_time_keep_alive(watched: Watched) -> None:
     """A process that renews its word in time, and then says it has locked, is left alone."""
-    for _ in range(4):
-        watched.say(time.monotonic() + 0.1)
-        time.sleep(0.05)
+    for _ in range(6):  # beyond the first word's end
+        watched.say(time.monotonic() + 0.4)
+        time.sleep(0.1)
     watched.say(0.0)
     time.sleep(0.25)
     assert watched.victim.poll() is None
