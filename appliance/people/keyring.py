@@ -214,12 +214,8 @@ class Keyring(DatabaseFile):
 
     def keys_of(self, person_ids: Sequence[str]) -> dict[str, AESGCM]:
         """Return these people's keys, by id; without those there is none of."""
-        vault = self._current()
-        query = "SELECT person_id, wrapped FROM person_key WHERE person_id IN (SELECT value FROM json_each(?))"
-        with named_faults(KEYS, self.path):
-            rows = self._db.execute(query, [json.dumps(list(person_ids))]).fetchall()
-        opened = ((person_id, _unwrap(vault, wrapped, _of_person(person_id))) for person_id, wrapped in rows)
-        return {person_id: AESGCM(key) for person_id, key in opened if key is not None}
+        query = "SELECT person_id, wrapped FROM person_key WHERE person_id IN (SELECT value FROM json_each(:some))"
+        return {person_id: AESGCM(key) for person_id, key in self._unwrapped(query, person_ids).items()}
 
     def readable(self, person_ids: Sequence[str] | None = None) -> dict[str, bytes]:
         """Return the keys under which these people's rows lie in the gallery as it is read now, by id; None for all.
@@ -227,19 +223,11 @@ class Keyring(DatabaseFile):
         A change of the gallery that another process has half made has retired a key here already, and is not to be
         seen there yet: the rows are opened with the retired one, and people who are being erased are seen whole.
         """
-        vault, some = self._current(), None if person_ids is None else json.dumps(list(person_ids))
-        with named_faults(KEYS, self.path):
-            rows = self._db.execute(_READABLE, {"some": some}).fetchall()
-        opened = ((person_id, _unwrap(vault, wrapped, _of_person(person_id))) for person_id, wrapped in rows)
-        return {person_id: key for person_id, key in opened if key is not None}
+        return self._unwrapped(_READABLE, person_ids)
 
     def keys(self) -> dict[str, bytes]:
         """Return every person's key, by id; one that cannot be unwrapped is left out. 0.15 s for 100,000."""
-        vault = self._current()
-        with named_faults(KEYS, self.path):
-            rows = self._db.execute("SELECT person_id, wrapped FROM person_key").fetchall()
-        opened = ((person_id, _unwrap(vault, wrapped, _of_person(person_id))) for person_id, wrapped in rows)
-        return {person_id: key for person_id, key in opened if key is not None}
+        return self._unwrapped("SELECT person_id, wrapped FROM person_key")
 
     def opened(self) -> dict[str, AESGCM]:
         """Return what `keys` does, ready to open with; 0.4 s for 100,000."""
@@ -350,6 +338,14 @@ class Keyring(DatabaseFile):
         self._store.retire(fresh.key_id)
         self._seen = -1
         return self.status()
+
+    def _unwrapped(self, query: str, person_ids: Sequence[str] | None = None) -> dict[str, bytes]:
+        """Return the keys that a query gives, by person, `some` of it these people; without what does not unwrap."""
+        vault, some = self._current(), None if person_ids is None else json.dumps(list(person_ids))
+        with named_faults(KEYS, self.path):
+            rows = self._db.execute(query, {"some": some}).fetchall()
+        opened = ((person_id, _unwrap(vault, wrapped, _of_person(person_id))) for person_id, wrapped in rows)
+        return {person_id: key for person_id, key in opened if key is not None}
 
     def _retire(self, person_id: str, erased: Tombstone | None) -> None:
         """Keep the person's key until the gallery has kept its part, where this is a part of its change."""
